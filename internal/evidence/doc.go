@@ -1,0 +1,58 @@
+// Package evidence is the custody law: the nouns of the field, the closed set
+// of events that may happen to them, and [Apply], the one function that knows
+// which event may follow which. The server asks it before it records an event;
+// the offline verifier asks the same function on replay. It is pure: no ledger,
+// no clock, no network, no database.
+//
+// # Payload
+//
+// A payload is what happened, in the words of whoever signs it: one JSON object
+// in RFC 8785 (JCS) form, at most 48 KiB, made once and never marshalled again.
+//
+//		{"action":"exhibit.added","actor":"examiner1","at":"2026-03-01T09:30:00.000000Z",
+//		 "body":{"kind":"disk","label":"E-001",…},"case":"<32 hex>","id":"<UUIDv7>","log":"<origin>",
+//		 "salt":"<64 hex>","seen":"<64 hex>","tool":"custody-cli 1.0","v":1}
+//
+//	  - action selects the shape of body, see the table below; members that a
+//	    shape does not have, and second spellings of a value, are refused: what
+//	    [Parse] accepts re-encodes to the same bytes. An empty member is left out.
+//	  - actor signs. Entries the service makes itself are signed by the principal
+//	    "custodyd" and name the person they were made for in on_behalf_of.
+//	  - at is the actor's own clock; the ledger's clock stands in the envelope.
+//	  - id is the idempotency key, unique in the log. salt is 32 random bytes, so
+//	    that the payload's hash in the public envelope tells nothing.
+//	  - seen is the hash of the newest entry of that case the actor had seen, 64
+//	    zeros when there is none. It must stand in the case's chain, and the
+//	    subject of the event must not have changed since ([ErrStale]): nobody
+//	    signs over a state they did not see.
+//
+// # Events
+//
+//	action             signed by  permission       what it does
+//	person.enrolled    person     person.enrol     a principal, its key and roles (entry type keys)
+//	person.revoked     person     person.revoke    the key signs nothing from here on (keys)
+//	service.started    service    -                version, object store and what it can prove
+//	case.opened        person     case.open
+//	case.closed        person     case.close       no further exhibits, intakes or copies
+//	exhibit.added      person     exhibit.add      the original, where found and who witnessed
+//	intake.declared    person     intake.declare   an upload is announced, with its acquisition
+//	intake.abandoned   person     intake.abandon   an announced copy will not come
+//	copy.sealed        person     intake.seal      three equal hashes and the locked objects
+//	copy.quarantined   service    -                the hashes differ: sealed away, with a finding
+//	copy.requested     person     copy.issue       a working copy is to be made, for whom and why
+//	copy.issued        person     copy.issue       it was made, re-hashed, bound to that person
+//	content.read       service    -                bytes are about to leave, to whom
+//	copy.received      person     copy.fetch       what arrived at the person, by its own hash
+//	copy.returned      person     copy.return      what came back
+//	fixity.checked     service    -                match, mismatch (a finding) or unreadable
+//	access.denied      service    -                somebody asked for what they may not have
+//	case.exported      service    -                a bundle left; the end of its chain (seal)
+//
+// # Three hashes
+//
+// copy.sealed needs declared (what the examiner's tool and client computed),
+// received (what the server hashed while the bytes arrived) and read_back (what
+// it hashed reading them from the store) to agree in every algorithm, SHA-256
+// among them. Anything else is copy.quarantined, which in turn is refused when
+// nothing differs: neither verdict can be recorded against the facts.
+package evidence

@@ -1,0 +1,63 @@
+package evidence
+
+import "github.com/custodyd/custodyd/internal/digest"
+
+// ChainEnd is where a chain stood: how many entries, and the leaf hash of the last.
+type ChainEnd struct {
+	Entries int64         `json:"entries"`
+	Head    digest.SHA256 `json:"head"`
+}
+
+// CaseExported ends the chain that a bundle holds. It is the newest entry of
+// its case in that bundle and states where the chain of the case and that of
+// the entries of no case (people and their keys) stood, so that dropped newest
+// entries of either show.
+type CaseExported struct {
+	Case     ChainEnd `json:"chain"`
+	System   ChainEnd `json:"system"`
+	Contents []CopyID `json:"contents,omitempty"` // working copies whose bytes the bundle holds
+}
+
+func (CaseExported) kind() Kind { return "case.exported" }
+
+func (b CaseExported) check() error {
+	if len(b.Contents) > 200 {
+		return field("body.contents", "has %d rows, want at most 200", len(b.Contents))
+	}
+	for _, id := range b.Contents {
+		if err := checkCopy(id.Exhibit, id.Number); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b CaseExported) apply(f *frame) error {
+	if f.event.OnBehalfOf == nil {
+		return field("on_behalf_of", "is missing")
+	}
+	if b.Case.Entries != f.at.CaseSeq {
+		return f.stale("the case's chain has %d entries, not %d", f.at.CaseSeq, b.Case.Entries)
+	}
+	for name, end := range map[string]struct {
+		of CaseID
+		ChainEnd
+	}{"body.chain": {f.event.Case, b.Case}, "body.system": {CaseID{}, b.System}} {
+		n, err := f.Entry(end.of, end.Head)
+		if err != nil {
+			return named(name+" head", err)
+		}
+		if n != end.Entries-1 {
+			return field(name, "head is entry %d of its chain, not %d", n, end.Entries-1)
+		}
+	}
+	for _, id := range b.Contents {
+		if id.Case != f.event.Case {
+			return field("body.contents", "names a copy of another case")
+		}
+		if _, err := f.held(id.Exhibit, id.Number, f.event.OnBehalfOf.Principal); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+package evidence
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/custodyd/custodyd/internal/digest"
+)
+
+// CopySealed takes a master copy into custody: three equal hashes, locked objects.
+type CopySealed struct {
+	Facts
+}
+
+func (CopySealed) kind() Kind { return "copy.sealed" }
+
+func (b CopySealed) apply(f *frame) error {
+	c, err := f.openCase()
+	if err != nil {
+		return err
+	}
+	i, err := f.pending(b.Intake)
+	if err != nil {
+		return err
+	}
+	if i.Class != Master {
+		return f.forbid("intake "+i.Intake.String(), "a %s copy is not sealed", i.Class)
+	}
+	if i.By != f.event.Actor {
+		return f.forbid("intake "+i.Intake.String(), "only %s, who declared it, may seal it", i.By)
+	}
+	x, err := f.complete(b.Facts, i, c, i.Declared)
+	if err != nil {
+		return err
+	}
+	if differ := b.Compare(); len(differ) > 0 {
+		return fmt.Errorf("%s: %w: %s", b.Number, ErrDigestsDiffer, names(differ))
+	}
+	f.changes.Copies = append(f.changes.Copies, f.deposit(b.Facts, i, x, Sealed))
+	return nil
+}
+
+// CopyQuarantined takes a copy into custody whose hashes differ: it keeps its
+// objects and number, and a finding blocks its release.
+type CopyQuarantined struct {
+	Facts
+	Differed []digest.Algorithm `json:"differed"`
+	Finding  int                `json:"finding"`
+}
+
+func (CopyQuarantined) kind() Kind { return "copy.quarantined" }
+
+func (b CopyQuarantined) apply(f *frame) error {
+	c, err := f.Case(f.event.Case)
+	if err != nil {
+		return named("case", err)
+	}
+	i, err := f.pending(b.Intake)
+	if err != nil {
+		return err
+	}
+	expected, err := f.expected(i)
+	if err != nil {
+		return err
+	}
+	x, err := f.complete(b.Facts, i, c, expected)
+	if err != nil {
+		return err
+	}
+	differ := b.Compare()
+	if len(differ) == 0 {
+		return f.forbid(string(b.Number), "nothing differs, there is nothing to quarantine")
+	}
+	if !slices.Equal(differ, b.Differed) {
+		return field("body.differed", "is not what differs: %s", names(differ))
+	}
+	if b.Finding != c.Findings+1 {
+		return f.stale("finding %d: the next one is %d", b.Finding, c.Findings+1)
+	}
+	f.finding(c, f.deposit(b.Facts, i, x, Quarantined), "hashes differ: "+names(differ))
+	return nil
+}
+
+// expected gives the hashes that stood before the copy came: those declared for
+// an upload, those of its master for a working copy.
+func (f *frame) expected(i Intake) (digest.Set, error) {
+	if i.Class == Master {
+		return i.Declared, nil
+	}
+	master, err := f.Copy(CopyID{i.Case, i.Exhibit, i.Of})
+	return master.Digests, named("copy "+string(i.Of), err)
+}
+
+// finding opens the case's next finding, against the copy.
+func (f *frame) finding(c Case, copied Copy, what string) {
+	c.Findings++
+	copied.Findings = append(slices.Clone(copied.Findings), c.Findings)
+	f.changes.Cases = append(f.changes.Cases, c)
+	f.changes.Copies = append(f.changes.Copies, copied)
+	f.changes.Findings = append(f.changes.Findings, Finding{
+		Case: c.ID, Number: c.Findings, Exhibit: copied.Exhibit, Copy: copied.Number, What: what,
+		State: Open, Opened: f.at.Time, Changed: f.at.CaseSeq,
+	})
+}
+
+// stale says that a number the event carries has been given meanwhile.
+func (f *frame) stale(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrStale, fmt.Sprintf(format, args...))
+}
+
+func names(algorithms []digest.Algorithm) string {
+	words := make([]string, len(algorithms))
+	for i, a := range algorithms {
+		words[i] = string(a)
+	}
+	return strings.Join(words, ", ")
+}

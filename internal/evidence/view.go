@@ -1,0 +1,179 @@
+package evidence
+
+import (
+	"github.com/google/uuid"
+
+	"github.com/custodyd/custodyd/internal/digest"
+	"github.com/custodyd/custodyd/internal/identity"
+)
+
+// View is the state before an event. A lookup that finds nothing gives
+// [ErrNotFound]. It has two implementations: [Memory], and the server's
+// database transaction.
+type View interface {
+	Person(identity.Principal) (Person, error)
+	// People gives everybody ever enrolled, in the order of enrolment.
+	People() ([]Person, error)
+	Case(CaseID) (Case, error)
+	CaseByReference(Name) (Case, error)
+	Exhibit(CaseID, Name) (Exhibit, error)
+	Intake(uuid.UUID) (Intake, error)
+	Copy(CopyID) (Copy, error)
+	Finding(c CaseID, number int) (Finding, error)
+	// Entry gives the case sequence number of the entry with that leaf hash in
+	// the chain of that case.
+	Entry(CaseID, digest.SHA256) (int64, error)
+}
+
+// Changes are the nouns as they stand after an event, to be written over those
+// of the same identity.
+type Changes struct {
+	People   []Person
+	Cases    []Case
+	Exhibits []Exhibit
+	Intakes  []Intake
+	Copies   []Copy
+	Findings []Finding
+}
+
+// Memory is a [View] in memory. The zero value is an empty ledger's state.
+type Memory struct {
+	people     map[identity.Principal]Person
+	order      []identity.Principal
+	cases      map[CaseID]Case
+	references map[Name]CaseID
+	exhibits   map[exhibitID]Exhibit
+	intakes    map[uuid.UUID]Intake
+	copies     map[CopyID]Copy
+	findings   map[findingID]Finding
+	entries    map[CaseID]map[digest.SHA256]int64
+}
+
+type exhibitID struct {
+	c     CaseID
+	label Name
+}
+
+type findingID struct {
+	c      CaseID
+	number int
+}
+
+// NewMemory gives the state of an empty ledger.
+func NewMemory() *Memory {
+	return &Memory{
+		people: map[identity.Principal]Person{}, cases: map[CaseID]Case{}, references: map[Name]CaseID{},
+		exhibits: map[exhibitID]Exhibit{}, intakes: map[uuid.UUID]Intake{}, copies: map[CopyID]Copy{},
+		findings: map[findingID]Finding{}, entries: map[CaseID]map[digest.SHA256]int64{},
+	}
+}
+
+func get[K comparable, V any](m map[K]V, k K) (V, error) {
+	v, ok := m[k]
+	if !ok {
+		return v, ErrNotFound
+	}
+	return v, nil
+}
+
+// Person implements [View].
+func (m *Memory) Person(p identity.Principal) (Person, error) { return get(m.people, p) }
+
+// People implements [View].
+func (m *Memory) People() ([]Person, error) {
+	people := make([]Person, 0, len(m.order))
+	for _, p := range m.order {
+		people = append(people, m.people[p])
+	}
+	return people, nil
+}
+
+// Case implements [View].
+func (m *Memory) Case(id CaseID) (Case, error) { return get(m.cases, id) }
+
+// CaseByReference implements [View].
+func (m *Memory) CaseByReference(ref Name) (Case, error) {
+	id, err := get(m.references, ref)
+	if err != nil {
+		return Case{}, err
+	}
+	return m.Case(id)
+}
+
+// Exhibit implements [View].
+func (m *Memory) Exhibit(c CaseID, label Name) (Exhibit, error) {
+	return get(m.exhibits, exhibitID{c, label})
+}
+
+// Intake implements [View].
+func (m *Memory) Intake(id uuid.UUID) (Intake, error) { return get(m.intakes, id) }
+
+// Copy implements [View].
+func (m *Memory) Copy(id CopyID) (Copy, error) { return get(m.copies, id) }
+
+// Finding implements [View].
+func (m *Memory) Finding(c CaseID, number int) (Finding, error) {
+	return get(m.findings, findingID{c, number})
+}
+
+// Entry implements [View].
+func (m *Memory) Entry(c CaseID, leaf digest.SHA256) (int64, error) { return get(m.entries[c], leaf) }
+
+// Record notes an entry's place in its case's chain, so that later events may
+// name it as seen.
+func (m *Memory) Record(c CaseID, leaf digest.SHA256, caseSeq int64) {
+	if m.entries[c] == nil {
+		m.entries[c] = map[digest.SHA256]int64{}
+	}
+	m.entries[c][leaf] = caseSeq
+}
+
+// Save writes the changes over what was there.
+func (m *Memory) Save(ch Changes) {
+	for _, p := range ch.People {
+		if _, known := m.people[p.Principal]; !known {
+			m.order = append(m.order, p.Principal)
+		}
+		m.people[p.Principal] = p
+	}
+	for _, c := range ch.Cases {
+		m.cases[c.ID] = c
+		m.references[c.Reference] = c.ID
+	}
+	for _, x := range ch.Exhibits {
+		m.exhibits[exhibitID{x.Case, x.Label}] = x
+	}
+	for _, i := range ch.Intakes {
+		m.intakes[i.Intake] = i
+	}
+	for _, c := range ch.Copies {
+		m.copies[c.CopyID] = c
+	}
+	for _, f := range ch.Findings {
+		m.findings[findingID{f.Case, f.Number}] = f
+	}
+}
+
+// All gives every noun of the state, in no particular order.
+func (m *Memory) All() Changes {
+	var ch Changes
+	for _, p := range m.order {
+		ch.People = append(ch.People, m.people[p])
+	}
+	for _, c := range m.cases {
+		ch.Cases = append(ch.Cases, c)
+	}
+	for _, x := range m.exhibits {
+		ch.Exhibits = append(ch.Exhibits, x)
+	}
+	for _, i := range m.intakes {
+		ch.Intakes = append(ch.Intakes, i)
+	}
+	for _, c := range m.copies {
+		ch.Copies = append(ch.Copies, c)
+	}
+	for _, f := range m.findings {
+		ch.Findings = append(ch.Findings, f)
+	}
+	return ch
+}
