@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -36,8 +37,9 @@ func NewAgent(ctx context.Context, socket string, key PublicKey) (*Agent, error)
 func (a *Agent) PublicKey() PublicKey { return a.key }
 
 // Sign asks the agent to sign. RSA signatures are made with SHA-512.
-func (a *Agent) Sign(ctx context.Context, ns Namespace, message []byte) (armored []byte, err error) {
-	err = a.with(ctx, func(signer ssh.Signer) error {
+func (a *Agent) Sign(ctx context.Context, ns Namespace, message []byte) ([]byte, error) {
+	var armored []byte
+	err := a.with(ctx, func(signer ssh.Signer) (err error) {
 		armored, err = sign(signer, a.key, ns, message)
 		return err
 	})
@@ -59,21 +61,33 @@ func (a *Agent) with(ctx context.Context, use func(ssh.Signer) error) (err error
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 
-	signers, err := agent.NewClient(conn).Signers()
+	signer, err := a.find(conn)
 	if err == nil {
-		err = fmt.Errorf("%w: %s", ErrAgentKey, a.key.Fingerprint())
-		for _, signer := range signers {
-			if held, bad := newPublicKey(signer.PublicKey()); bad == nil && held == a.key {
-				err = use(signer)
-				break
-			}
-		}
+		err = use(signer)
 	}
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
-			return fmt.Errorf("ask ssh-agent: %w", cause)
+			err = cause
 		}
 		return fmt.Errorf("ask ssh-agent: %w", err)
 	}
 	return nil
+}
+
+// find returns the agent's signer for the key.
+func (a *Agent) find(conn net.Conn) (ssh.Signer, error) {
+	key, err := a.key.ssh()
+	if err != nil {
+		return nil, err
+	}
+	signers, err := agent.NewClient(conn).Signers()
+	if err != nil {
+		return nil, err
+	}
+	for _, signer := range signers {
+		if bytes.Equal(signer.PublicKey().Marshal(), key.Marshal()) {
+			return signer, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: %s", ErrAgentKey, a.key.Fingerprint())
 }

@@ -97,6 +97,9 @@ func parsePrivateKey(text []byte, passphrase func() ([]byte, error)) (ssh.Signer
 		return nil, fmt.Errorf("%w: %w", ErrPassphrase, err)
 	}
 	defer clear(secret)
+	if len(secret) == 0 {
+		return nil, ErrPassphrase
+	}
 	signer, err = ssh.ParsePrivateKeyWithPassphrase(text, secret)
 	switch {
 	case errors.Is(err, x509.IncorrectPasswordError):

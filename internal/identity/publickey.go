@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -22,6 +23,14 @@ const (
 	maxKeyComment = 256
 )
 
+// kinds are the accepted kinds of key, as in the package comment.
+var kinds = []string{
+	ssh.KeyAlgoED25519,
+	ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521,
+	ssh.KeyAlgoRSA,
+	ssh.KeyAlgoSKED25519, ssh.KeyAlgoSKECDSA256,
+}
+
 // PublicKey is an SSH public key of an accepted kind. Two keys are the same key
 // exactly if == says so. The zero value is no key and verifies nothing.
 type PublicKey struct {
@@ -38,6 +47,9 @@ func ParsePublicKey(line string) (key PublicKey, comment string, err error) {
 	}
 	line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
 	kind, rest, _ := strings.Cut(line, " ")
+	if !slices.Contains(kinds, kind) {
+		return PublicKey{}, "", fmt.Errorf("%w: begins with %.40q, want one of %s", ErrPublicKey, kind, strings.Join(kinds, ", "))
+	}
 	blob, comment, _ := strings.Cut(rest, " ")
 	if len(comment) > maxKeyComment || !utf8.ValidString(comment) || strings.ContainsFunc(comment, unicode.IsControl) {
 		return PublicKey{}, "", fmt.Errorf("%w: comment is not one short line of text", ErrPublicKey)
@@ -65,23 +77,19 @@ func ParsePublicKey(line string) (key PublicKey, comment string, err error) {
 // newPublicKey accepts or refuses a key by kind and strength.
 func newPublicKey(parsed ssh.PublicKey) (PublicKey, error) {
 	kind := parsed.Type()
-	switch kind {
-	case ssh.KeyAlgoED25519, ssh.KeyAlgoSKED25519, ssh.KeyAlgoSKECDSA256,
-		ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521:
-	case ssh.KeyAlgoRSA:
-		withKey, ok := parsed.(ssh.CryptoPublicKey)
-		if !ok {
-			return PublicKey{}, fmt.Errorf("%w: %s without a key", ErrPublicKey, kind)
+	if !slices.Contains(kinds, kind) {
+		return PublicKey{}, fmt.Errorf("%w: kind %q", ErrPublicKey, kind)
+	}
+	if kind == ssh.KeyAlgoRSA {
+		var bits int
+		if outer, ok := parsed.(ssh.CryptoPublicKey); ok {
+			if inner, ok := outer.CryptoPublicKey().(*rsa.PublicKey); ok {
+				bits = inner.N.BitLen()
+			}
 		}
-		rsaKey, ok := withKey.CryptoPublicKey().(*rsa.PublicKey)
-		if !ok {
-			return PublicKey{}, fmt.Errorf("%w: %s without a key", ErrPublicKey, kind)
-		}
-		if bits := rsaKey.N.BitLen(); bits < minRSABits || bits > maxRSABits {
+		if bits < minRSABits || bits > maxRSABits {
 			return PublicKey{}, fmt.Errorf("%w: RSA of %d bits, want %d to %d", ErrPublicKey, bits, minRSABits, maxRSABits)
 		}
-	default:
-		return PublicKey{}, fmt.Errorf("%w: kind %q", ErrPublicKey, kind)
 	}
 	return PublicKey{kind + " " + base64.StdEncoding.EncodeToString(parsed.Marshal())}, nil
 }

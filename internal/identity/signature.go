@@ -49,8 +49,7 @@ func Verify(key PublicKey, ns Namespace, message, armored []byte) error {
 	if err != nil {
 		return err
 	}
-	// SPEC (PROTOCOL.sshsig): "The namespace value is used to specify an
-	// interpretation domain for the signature … Verifiers MUST compare this."
+	// The caller's namespace decides, never the one the signature brings.
 	if sig.Namespace != string(ns) {
 		return fmt.Errorf("%w: %q, want %q", ErrNamespace, sig.Namespace, ns)
 	}
@@ -100,7 +99,7 @@ func armor(sig *sshsig.Signature) []byte {
 	return out.Bytes()
 }
 
-// skFlags and counter follow the signature proper of an sk- key
+// skFields follow the signature proper of an sk- key
 // (OpenSSH PROTOCOL.u2f, "SSH U2F signatures").
 type skFields struct {
 	Flags   byte
@@ -138,4 +137,3 @@ func checkInner(key PublicKey, sig *ssh.Signature) error {
 	}
 	return nil
 }
-

@@ -23,9 +23,9 @@ const (
 // Token is a bearer token of a session. It prints as redacted everywhere; only
 // Reveal gives its text.
 type Token struct {
-	// A pointer, because fmt prints unexported fields of other people's
-	// structs without asking our methods.
-	secret *[tokenSize]byte
+	// A function, because fmt prints the unexported fields of other people's
+	// structs without asking our methods, and of a function only the address.
+	text func() string
 }
 
 // TokenHash is the SHA-256 of a token's text: what a server keeps.
@@ -37,7 +37,8 @@ func NewToken(random io.Reader) (Token, TokenHash, error) {
 	if _, err := io.ReadFull(random, secret[:]); err != nil {
 		return Token{}, TokenHash{}, fmt.Errorf("draw session token: %w", err)
 	}
-	t := Token{&secret}
+	text := tokenPrefix + base64.RawURLEncoding.EncodeToString(secret[:])
+	t := Token{func() string { return text }}
 	return t, t.Hash(), nil
 }
 
@@ -52,11 +53,10 @@ func ParseToken(text string) (Token, error) {
 	if err != nil || len(secret) != tokenSize {
 		return Token{}, ErrToken
 	}
-	t := Token{(*[tokenSize]byte)(secret)}
-	if t.Reveal() != text { // base64 ignores line breaks
+	if base64.RawURLEncoding.EncodeToString(secret) != body { // decoding ignores line breaks
 		return Token{}, ErrToken
 	}
-	return t, nil
+	return Token{func() string { return text }}, nil
 }
 
 // HashToken returns the hash of a token's text, or ErrToken.
@@ -71,10 +71,10 @@ func HashToken(text string) (TokenHash, error) {
 // Reveal returns the secret text, "cust_" and base64url. The zero value has
 // none and gives "".
 func (t Token) Reveal() string {
-	if t.secret == nil {
+	if t.text == nil {
 		return ""
 	}
-	return tokenPrefix + base64.RawURLEncoding.EncodeToString(t.secret[:])
+	return t.text()
 }
 
 // Hash returns the SHA-256 of Reveal.
