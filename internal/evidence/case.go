@@ -16,7 +16,7 @@ type CaseOpened struct {
 	RetainDays    int      `json:"retain_days"`
 }
 
-func (CaseOpened) kind() Kind { return "case.opened" }
+func (CaseOpened) Kind() Kind { return "case.opened" }
 
 func (b CaseOpened) check() error {
 	if _, err := ParseName(string(b.Reference)); err != nil {
@@ -30,8 +30,8 @@ func (b CaseOpened) check() error {
 			return err
 		}
 	}
-	if b.RetainDays < 0 || b.RetainDays > MaxRetainDays {
-		return field("body.retain_days", "is %d, want 0 to %d", b.RetainDays, MaxRetainDays)
+	if b.RetainDays < 1 || b.RetainDays > MaxRetainDays {
+		return field("body.retain_days", "is %d, want 1 to %d", b.RetainDays, MaxRetainDays)
 	}
 	return line("body.title", b.Title, 1, 300)
 }
@@ -58,7 +58,7 @@ type CaseClosed struct {
 	Reason string `json:"reason"`
 }
 
-func (CaseClosed) kind() Kind { return "case.closed" }
+func (CaseClosed) Kind() Kind { return "case.closed" }
 
 func (b CaseClosed) check() error { return prose("body.reason", b.Reason, 1, 2000) }
 
@@ -92,7 +92,7 @@ type ExhibitDescription struct {
 // ExhibitAdded takes an original into custody.
 type ExhibitAdded ExhibitDescription
 
-func (ExhibitAdded) kind() Kind { return "exhibit.added" }
+func (ExhibitAdded) Kind() Kind { return "exhibit.added" }
 
 func (b ExhibitAdded) check() error {
 	if _, err := ParseName(string(b.Label)); err != nil {
