@@ -23,7 +23,7 @@ const (
 
 // Body is what happened. The set is closed: only this package adds members.
 type Body interface {
-	Kind() Kind
+	kind() Kind
 	// check looks at the members alone.
 	check() error
 	// apply is the law of this event; the frame has been checked.
@@ -53,24 +53,24 @@ var rules map[Kind]rule
 
 func init() { // not a literal: the bodies' methods refer back to the table
 	rules = map[Kind]rule{
-		PersonEnrolled{}.Kind():  {permission: identity.PersonEnrol, bootstrap: true, entry: KeysEntry, decode: decodeAs[PersonEnrolled]},
-		PersonRevoked{}.Kind():   {permission: identity.PersonRevoke, entry: KeysEntry, decode: decodeAs[PersonRevoked]},
-		ServiceStarted{}.Kind():  {service: true, entry: EventEntry, decode: decodeAs[ServiceStarted]},
-		CaseOpened{}.Kind():      {permission: identity.CaseOpen, ofCase: true, entry: EventEntry, decode: decodeAs[CaseOpened]},
-		CaseClosed{}.Kind():      {permission: identity.CaseClose, ofCase: true, entry: EventEntry, decode: decodeAs[CaseClosed]},
-		ExhibitAdded{}.Kind():    {permission: identity.ExhibitAdd, ofCase: true, entry: EventEntry, decode: decodeAs[ExhibitAdded]},
-		IntakeDeclared{}.Kind():  {permission: identity.IntakeDeclare, ofCase: true, entry: EventEntry, decode: decodeAs[IntakeDeclared]},
-		IntakeAbandoned{}.Kind(): {permission: identity.IntakeAbandon, ofCase: true, entry: EventEntry, decode: decodeAs[IntakeAbandoned]},
-		CopySealed{}.Kind():      {permission: identity.IntakeSeal, ofCase: true, entry: EventEntry, decode: decodeAs[CopySealed]},
-		CopyQuarantined{}.Kind(): {service: true, ofCase: true, entry: EventEntry, decode: decodeAs[CopyQuarantined]},
-		CopyRequested{}.Kind():   {permission: identity.CopyIssue, ofCase: true, entry: EventEntry, decode: decodeAs[CopyRequested]},
-		CopyIssued{}.Kind():      {permission: identity.CopyIssue, ofCase: true, entry: EventEntry, decode: decodeAs[CopyIssued]},
-		ContentRead{}.Kind():     {service: true, ofCase: true, entry: EventEntry, decode: decodeAs[ContentRead]},
-		CopyReceived{}.Kind():    {permission: identity.CopyFetch, ofCase: true, entry: EventEntry, decode: decodeAs[CopyReceived]},
-		CopyReturned{}.Kind():    {permission: identity.CopyReturn, ofCase: true, entry: EventEntry, decode: decodeAs[CopyReturned]},
-		FixityChecked{}.Kind():   {service: true, ofCase: true, entry: EventEntry, decode: decodeAs[FixityChecked]},
-		AccessDenied{}.Kind():    {service: true, ofCase: true, entry: EventEntry, decode: decodeAs[AccessDenied]},
-		CaseExported{}.Kind():    {service: true, ofCase: true, entry: SealEntry, decode: decodeAs[CaseExported]},
+		PersonEnrolled{}.kind():  {permission: identity.PersonEnrol, bootstrap: true, entry: KeysEntry, decode: decodeAs[PersonEnrolled]},
+		PersonRevoked{}.kind():   {permission: identity.PersonRevoke, entry: KeysEntry, decode: decodeAs[PersonRevoked]},
+		ServiceStarted{}.kind():  {service: true, entry: EventEntry, decode: decodeAs[ServiceStarted]},
+		CaseOpened{}.kind():      {permission: identity.CaseOpen, ofCase: true, entry: EventEntry, decode: decodeAs[CaseOpened]},
+		CaseClosed{}.kind():      {permission: identity.CaseClose, ofCase: true, entry: EventEntry, decode: decodeAs[CaseClosed]},
+		ExhibitAdded{}.kind():    {permission: identity.ExhibitAdd, ofCase: true, entry: EventEntry, decode: decodeAs[ExhibitAdded]},
+		IntakeDeclared{}.kind():  {permission: identity.IntakeDeclare, ofCase: true, entry: EventEntry, decode: decodeAs[IntakeDeclared]},
+		IntakeAbandoned{}.kind(): {permission: identity.IntakeAbandon, ofCase: true, entry: EventEntry, decode: decodeAs[IntakeAbandoned]},
+		CopySealed{}.kind():      {permission: identity.IntakeSeal, ofCase: true, entry: EventEntry, decode: decodeAs[CopySealed]},
+		CopyQuarantined{}.kind(): {service: true, ofCase: true, entry: EventEntry, decode: decodeAs[CopyQuarantined]},
+		CopyRequested{}.kind():   {permission: identity.CopyIssue, ofCase: true, entry: EventEntry, decode: decodeAs[CopyRequested]},
+		CopyIssued{}.kind():      {permission: identity.CopyIssue, ofCase: true, entry: EventEntry, decode: decodeAs[CopyIssued]},
+		ContentRead{}.kind():     {service: true, ofCase: true, entry: EventEntry, decode: decodeAs[ContentRead]},
+		CopyReceived{}.kind():    {permission: identity.CopyFetch, ofCase: true, entry: EventEntry, decode: decodeAs[CopyReceived]},
+		CopyReturned{}.kind():    {permission: identity.CopyReturn, ofCase: true, entry: EventEntry, decode: decodeAs[CopyReturned]},
+		FixityChecked{}.kind():   {service: true, ofCase: true, entry: EventEntry, decode: decodeAs[FixityChecked]},
+		AccessDenied{}.kind():    {service: true, ofCase: true, entry: EventEntry, decode: decodeAs[AccessDenied]},
+		CaseExported{}.kind():    {service: true, ofCase: true, entry: SealEntry, decode: decodeAs[CaseExported]},
 	}
 }
 

@@ -16,7 +16,7 @@ type CaseOpened struct {
 	RetainDays    int      `json:"retain_days"`
 }
 
-func (CaseOpened) Kind() Kind { return "case.opened" }
+func (CaseOpened) kind() Kind { return "case.opened" }
 
 func (b CaseOpened) check() error {
 	if _, err := ParseName(string(b.Reference)); err != nil {
@@ -58,7 +58,7 @@ type CaseClosed struct {
 	Reason string `json:"reason"`
 }
 
-func (CaseClosed) Kind() Kind { return "case.closed" }
+func (CaseClosed) kind() Kind { return "case.closed" }
 
 func (b CaseClosed) check() error { return prose("body.reason", b.Reason, 1, 2000) }
 
@@ -92,7 +92,7 @@ type ExhibitDescription struct {
 // ExhibitAdded takes an original into custody.
 type ExhibitAdded ExhibitDescription
 
-func (ExhibitAdded) Kind() Kind { return "exhibit.added" }
+func (ExhibitAdded) kind() Kind { return "exhibit.added" }
 
 func (b ExhibitAdded) check() error {
 	if _, err := ParseName(string(b.Label)); err != nil {

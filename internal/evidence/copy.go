@@ -33,7 +33,7 @@ type CopyRequested struct {
 	Binding
 }
 
-func (CopyRequested) Kind() Kind { return "copy.requested" }
+func (CopyRequested) kind() Kind { return "copy.requested" }
 
 func (b CopyRequested) check() error {
 	if b.Intake.Version() != 7 {
@@ -99,7 +99,7 @@ type CopyIssued struct {
 	Binding
 }
 
-func (CopyIssued) Kind() Kind { return "copy.issued" }
+func (CopyIssued) kind() Kind { return "copy.issued" }
 
 func (b CopyIssued) check() error { return all(b.Facts.check(), b.Binding.check()) }
 
@@ -159,7 +159,7 @@ type ContentRead struct {
 	Length    int64     `json:"length"` // bytes
 }
 
-func (ContentRead) Kind() Kind { return "content.read" }
+func (ContentRead) kind() Kind { return "content.read" }
 
 func (b ContentRead) check() error {
 	if b.Offset < 0 || b.Length < 0 || b.Offset > MaxContent || b.Length > MaxContent {
@@ -219,7 +219,7 @@ type CopyReceived struct {
 	SHA256  digest.SHA256 `json:"sha256"` // computed by the holder's client
 }
 
-func (CopyReceived) Kind() Kind { return "copy.received" }
+func (CopyReceived) kind() Kind { return "copy.received" }
 
 func (b CopyReceived) check() error {
 	if b.Size < 0 || b.Size > MaxContent {
@@ -259,7 +259,7 @@ const (
 	Deleted   Outcome = "deleted"   // no bytes came back: the holder states that they were deleted
 )
 
-func (CopyReturned) Kind() Kind { return "copy.returned" }
+func (CopyReturned) kind() Kind { return "copy.returned" }
 
 func (b CopyReturned) check() error {
 	if (b.SHA256 == nil) != (b.Outcome == Deleted) {

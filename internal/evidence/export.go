@@ -18,7 +18,7 @@ type CaseExported struct {
 	Contents []CopyID `json:"contents,omitempty"` // working copies whose bytes the bundle holds
 }
 
-func (CaseExported) Kind() Kind { return "case.exported" }
+func (CaseExported) kind() Kind { return "case.exported" }
 
 func (b CaseExported) check() error {
 	if len(b.Contents) > 200 {

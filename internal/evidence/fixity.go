@@ -39,7 +39,7 @@ type FixityChecked struct {
 	Finding      int            `json:"finding,omitempty"`       // the finding that blocks the copy from here on
 }
 
-func (FixityChecked) Kind() Kind { return "fixity.checked" }
+func (FixityChecked) kind() Kind { return "fixity.checked" }
 
 func (b FixityChecked) check() error {
 	if len(b.Damaged) > MaxRanges {
@@ -98,7 +98,7 @@ type AccessDenied struct {
 	Reason    string    `json:"reason"`
 }
 
-func (AccessDenied) Kind() Kind { return "access.denied" }
+func (AccessDenied) kind() Kind { return "access.denied" }
 
 func (b AccessDenied) check() error {
 	return all(

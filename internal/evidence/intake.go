@@ -101,7 +101,7 @@ type IntakeDeclared struct {
 	Acquisition Acquisition `json:"acquisition"`
 }
 
-func (IntakeDeclared) Kind() Kind { return "intake.declared" }
+func (IntakeDeclared) kind() Kind { return "intake.declared" }
 
 func (b IntakeDeclared) check() error {
 	if b.Intake.Version() != 7 {
@@ -163,7 +163,7 @@ type IntakeAbandoned struct {
 	Reason string    `json:"reason"`
 }
 
-func (IntakeAbandoned) Kind() Kind { return "intake.abandoned" }
+func (IntakeAbandoned) kind() Kind { return "intake.abandoned" }
 
 func (b IntakeAbandoned) check() error { return prose("body.reason", b.Reason, 1, 2000) }
 

@@ -42,7 +42,7 @@ type Event struct {
 }
 
 // Kind tells what happened.
-func (e Event) Kind() Kind { return e.Body.Kind() }
+func (e Event) Kind() Kind { return e.Body.kind() }
 
 // wire is the JSON shape of an event; its members stand sorted.
 type wire struct {

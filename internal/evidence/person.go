@@ -19,7 +19,7 @@ type PersonEnrolled struct {
 	Key          identity.PublicKey `json:"key"`
 }
 
-func (PersonEnrolled) Kind() Kind { return "person.enrolled" }
+func (PersonEnrolled) kind() Kind { return "person.enrolled" }
 
 func (b PersonEnrolled) check() error {
 	if _, err := identity.ParsePrincipal(string(b.Principal)); err != nil {
@@ -75,7 +75,7 @@ type PersonRevoked struct {
 	Reason    string             `json:"reason"`
 }
 
-func (PersonRevoked) Kind() Kind { return "person.revoked" }
+func (PersonRevoked) kind() Kind { return "person.revoked" }
 
 func (b PersonRevoked) check() error {
 	if _, err := identity.ParsePrincipal(string(b.Principal)); err != nil {
@@ -128,7 +128,7 @@ type ServiceStarted struct {
 	Missing []string `json:"missing,omitempty"` // what the store cannot do, by name
 }
 
-func (ServiceStarted) Kind() Kind { return "service.started" }
+func (ServiceStarted) kind() Kind { return "service.started" }
 
 func (b ServiceStarted) check() error {
 	if len(b.Missing) > 100 {

@@ -13,7 +13,7 @@ type CopySealed struct {
 	Facts
 }
 
-func (CopySealed) Kind() Kind { return "copy.sealed" }
+func (CopySealed) kind() Kind { return "copy.sealed" }
 
 func (b CopySealed) apply(f *frame) error {
 	c, err := f.openCase()
@@ -49,7 +49,7 @@ type CopyQuarantined struct {
 	Finding  int                `json:"finding"`
 }
 
-func (CopyQuarantined) Kind() Kind { return "copy.quarantined" }
+func (CopyQuarantined) kind() Kind { return "copy.quarantined" }
 
 func (b CopyQuarantined) apply(f *frame) error {
 	c, err := f.Case(f.event.Case)
