@@ -63,7 +63,7 @@ func TestTableIsClosed(t *testing.T) {
 			}
 		}
 	}
-	if (Roles{"root"}).Allow(StatusRead) || (Roles)(nil).Allow(StatusRead) || Roles(roles).Allow("copy.delete") {
+	if (Roles{"root"}).Allow(StatusRead) || Roles(nil).Allow(StatusRead) || Roles(roles).Allow("copy.delete") {
 		t.Error("what is not in the table must be denied")
 	}
 }
