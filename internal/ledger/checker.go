@@ -18,9 +18,9 @@ var (
 	ErrSequence = errors.New("out of sequence")
 	// ErrMissing says that entries before this one are not there.
 	ErrMissing = fmt.Errorf("%w: entries are missing", ErrSequence)
-	// ErrRepeated says that this entry's place was taken or passed already: it is
-	// there twice, stands too late, or another was put in its place.
-	ErrRepeated = fmt.Errorf("%w: the place is already taken", ErrSequence)
+	// ErrRepeated says that the place of this entry has passed: it is there twice,
+	// stands too late, or another was put in its place.
+	ErrRepeated = fmt.Errorf("%w: the place has passed", ErrSequence)
 	// ErrPrev says that the entry before is not the one this was chained to.
 	ErrPrev = errors.New("does not follow the entry before it")
 	// ErrCaseSequence says that an entry is not the next one of its case.
@@ -54,8 +54,7 @@ func (e *EntryError) Error() string {
 func (e *EntryError) Unwrap() []error { return e.Faults }
 
 // Checker follows a whole ledger from entry 0: both chains and the tree. What it
-// finds wrong it returns and then goes on as the package comment says, so that
-// one change to the ledger does not drown the next in its echoes.
+// finds wrong it returns, and then it goes on as the package comment says.
 //
 // Root and Size cover every line that was added, as it stood, right or wrong: they
 // agree with a signed checkpoint only if the lines are exactly the ledger's. That
@@ -160,40 +159,41 @@ func (c *chain) add(e *Envelope, leaf Hash, parseErr error) error {
 	return nil
 }
 
-// place checks an entry against the head and makes it the new one.
+// place checks an entry against the head and that of its case, and makes it both.
 func (c *chain) place(e *Envelope, leaf Hash) (faults []error) {
 	if c.origin == "" {
 		c.origin = e.Log
 	}
+	due, unbroken := c.head, c.unbroken
+	caseDue, asked := c.cases[e.Case]
+	c.head, c.unbroken = due.After(*e, leaf), true
 	if e.Log != c.origin {
 		faults = append(faults, fmt.Errorf("%w: %s, not %s", ErrOrigin, e.Log, c.origin))
 	}
-	if e.Seq < c.head.Size {
-		return append(faults, fmt.Errorf("%w: next is %d", ErrRepeated, c.head.Size))
-	}
-	caseHead, known := c.cases[e.Case]
-	if c.sparse && !known {
+	if c.sparse && !asked {
 		return append(faults, fmt.Errorf("%w: %s", ErrCase, e.Case))
+	}
+	c.cases[e.Case] = caseDue.After(*e, leaf)
+	if e.Seq < due.Size {
+		// It is not where it belongs, so neither clock nor case can be.
+		return append(faults, fmt.Errorf("%w: next is %d", ErrRepeated, due.Size))
 	}
 
 	switch {
-	case e.Seq > c.head.Size && !c.sparse:
-		faults = append(faults, fmt.Errorf("%w: %d to %d", ErrMissing, c.head.Size, e.Seq-1))
-	case e.Seq == c.head.Size && c.unbroken && e.Prev != c.head.Last,
+	case e.Seq > due.Size && !c.sparse:
+		faults = append(faults, fmt.Errorf("%w: %d to %d", ErrMissing, due.Size, e.Seq-1))
+	case e.Seq == due.Size && unbroken && e.Prev != due.Last,
 		e.Seq > 0 && e.Prev.IsZero():
 		faults = append(faults, ErrPrev)
 	}
-	if e.Time < c.head.Time {
-		faults = append(faults, fmt.Errorf("%w: %s after %s", ErrTimeBackwards, e.Time, c.head.Time))
+	if e.Time < due.Time {
+		faults = append(faults, fmt.Errorf("%w: %s after %s", ErrTimeBackwards, e.Time, due.Time))
 	}
 	switch {
-	case e.CaseSeq != caseHead.Size:
-		faults = append(faults, fmt.Errorf("%w: %d, next is %d", ErrCaseSequence, e.CaseSeq, caseHead.Size))
-	case e.CasePrev != caseHead.Last:
+	case e.CaseSeq != caseDue.Size:
+		faults = append(faults, fmt.Errorf("%w: %d, next is %d", ErrCaseSequence, e.CaseSeq, caseDue.Size))
+	case e.CasePrev != caseDue.Last:
 		faults = append(faults, ErrCasePrev)
 	}
-
-	c.head, c.unbroken = c.head.After(*e, leaf), true
-	c.cases[e.Case] = CaseHead{Size: max(e.CaseSeq, caseHead.Size) + 1, Last: leaf}
 	return faults
 }

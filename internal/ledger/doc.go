@@ -89,16 +89,14 @@
 //
 // Checker takes the envelopes of a whole ledger one by one. A change shows at the
 // entry itself, or where the next entry was chained to what stood there before, and
-// in the root. So that every further change shows as well, the check goes on after
-// each finding by this rule:
+// in the root. The check goes on after each finding, and no finding can hide another
+// far away, because each line is judged only against the line before it and the
+// newest line of its case before it, whatever was wrong with those:
 //
 //   - A line that is no envelope takes the place of the entry that was due. The
 //     entry after it is not held against it by prev; its case may miss it by cseq.
-//   - An entry whose place has passed, with seq less than the one due, is reported
-//     once and moves nothing: the chains go on from the entry before it.
-//   - Every other entry becomes the head, with its own seq, time and leaf hash, and
-//     the head of its case, even if something was wrong with it. After a gap in seq
-//     its prev cannot be checked and is not.
+//   - Where seq is less than the one due, nothing else about the place is judged.
+//   - Where seq is more, prev is not: its entry is not there.
 //
 // Entries dropped from the end leave no trace in the envelopes. Only a checkpoint
 // shows that: its size and root have to be those of the checker.
