@@ -1,0 +1,198 @@
+package database
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/custodyd/custodyd/internal/evidence"
+)
+
+// RowError means that a projection's row is not what Save wrote for its noun:
+// somebody else wrote it.
+type RowError struct {
+	Table   string // such as copies
+	Key     string // which row, as the columns have it
+	Problem string
+}
+
+func (e *RowError) Error() string {
+	return fmt.Sprintf("table %s, row %s: %s", e.Table, e.Key, e.Problem)
+}
+
+// table says how nouns of one kind lie in the database.
+type table[N any] struct {
+	name    string
+	keys    []string       // the columns that name the noun
+	columns []string       // the columns beside doc, keys first
+	row     func(*N) []any // their values: string, int64 or []byte
+	read    string         // SELECT … FROM name
+	save    string         // INSERT … or UPDATE
+}
+
+func newTable[N any](name string, keys, others []string, row func(*N) []any) table[N] {
+	t := table[N]{name: name, keys: keys, columns: append(append([]string{}, keys...), others...), row: row}
+	all := append(append([]string{}, t.columns...), "doc")
+	var set []string
+	for _, c := range all[len(keys):] {
+		set = append(set, c+" = excluded."+c)
+	}
+	t.read = "SELECT " + strings.Join(all, ", ") + " FROM " + name + " "
+	t.save = "INSERT INTO " + name + " (" + strings.Join(all, ", ") + ") VALUES (?" + strings.Repeat(", ?", len(all)-1) +
+		") ON CONFLICT (" + strings.Join(keys, ", ") + ") DO UPDATE SET " + strings.Join(set, ", ")
+	return t
+}
+
+var (
+	people = newTable("people", []string{"principal"}, []string{"key", "changed"},
+		func(p *evidence.Person) []any { return []any{string(p.Principal), p.Key.String(), p.Changed} })
+	cases = newTable("cases", []string{"id"}, []string{"reference", "state", "changed"},
+		func(c *evidence.Case) []any {
+			return []any{c.ID[:], string(c.Reference), string(c.State), c.Changed}
+		})
+	exhibits = newTable("exhibits", []string{"case_id", "label"}, []string{"changed"},
+		func(x *evidence.Exhibit) []any { return []any{x.Case[:], string(x.Label), x.Changed} })
+	intakes = newTable("intakes", []string{"intake"}, []string{"case_id", "exhibit", "state", "changed"},
+		func(i *evidence.Intake) []any {
+			return []any{i.Intake[:], i.Case[:], string(i.Exhibit), string(i.State), i.Changed}
+		})
+	copies = newTable("copies", []string{"case_id", "exhibit", "number"}, []string{"class", "intake", "state", "changed"},
+		func(c *evidence.Copy) []any {
+			return []any{
+				c.Case[:], string(c.Exhibit), string(c.Number), string(c.Class), c.Intake[:], string(c.State), c.Changed,
+			}
+		})
+	findings = newTable("findings", []string{"case_id", "number"}, []string{"exhibit", "copy", "state", "changed"},
+		func(f *evidence.Finding) []any {
+			return []any{f.Case[:], int64(f.Number), string(f.Exhibit), string(f.Copy), string(f.State), f.Changed}
+		})
+)
+
+// Save writes the nouns over those of the same identity, parents first.
+func (tx *Tx) Save(ch evidence.Changes) error {
+	return errors.Join(
+		saveAll(tx, people, ch.People), saveAll(tx, cases, ch.Cases), saveAll(tx, exhibits, ch.Exhibits),
+		saveAll(tx, intakes, ch.Intakes), saveAll(tx, copies, ch.Copies), saveAll(tx, findings, ch.Findings),
+	)
+}
+
+func saveAll[N any](tx *Tx, t table[N], nouns []N) error {
+	for i := range nouns {
+		doc, err := json.Marshal(nouns[i])
+		if err != nil {
+			return fmt.Errorf("save %s: %w", t.name, err)
+		}
+		if err := tx.exec(t.save, append(t.row(&nouns[i]), string(doc))...); err != nil {
+			return fmt.Errorf("save %s: %w", t.name, err)
+		}
+	}
+	return nil
+}
+
+// find gives the one noun for which where holds, or ErrNotFound.
+func find[N any](tx *Tx, t table[N], where string, args ...any) (N, error) {
+	values, into := t.buffer()
+	var noun N
+	if err := tx.one(t.read+where, args, into...); err != nil {
+		return noun, err
+	}
+	return t.decode(values)
+}
+
+// list gives the nouns for which rest holds, in its order.
+func list[N any](tx *Tx, t table[N], rest string, args ...any) ([]N, error) {
+	nouns := []N{}
+	err := t.each(tx, rest, args, func(noun N, err error) error {
+		nouns = append(nouns, noun)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", t.name, err)
+	}
+	return nouns, nil
+}
+
+// each calls found with each noun, or with what is wrong with its row.
+func (t table[N]) each(tx *Tx, rest string, args []any, found func(N, error) error) error {
+	values, into := t.buffer()
+	return tx.each(t.read+rest, args, func(rows *sql.Rows) error {
+		if err := rows.Scan(into...); err != nil {
+			return err
+		}
+		return found(t.decode(values))
+	})
+}
+
+// buffer gives room for a row, and pointers into it.
+func (t table[N]) buffer() (values, into []any) {
+	values = make([]any, len(t.columns)+1)
+	for i := range values {
+		into = append(into, &values[i])
+	}
+	return values, into
+}
+
+// decode reads a noun from its row, which must be exactly what Save writes for it.
+func (t table[N]) decode(values []any) (N, error) {
+	var zero, noun N
+	doc, _ := values[len(t.columns)].(string)
+	if err := json.Unmarshal([]byte(doc), &noun); err != nil {
+		return zero, t.wrong(values, "doc: "+err.Error())
+	}
+	for i, want := range t.row(&noun) {
+		if !reflect.DeepEqual(values[i], want) {
+			return zero, t.wrong(values, t.columns[i]+" is not what doc says")
+		}
+	}
+	again, err := json.Marshal(noun)
+	if err != nil {
+		return zero, t.wrong(values, "doc: "+err.Error())
+	}
+	if string(again) != doc {
+		return zero, t.wrong(values, "doc has another form than it was given")
+	}
+	return noun, nil
+}
+
+func (t table[N]) wrong(values []any, problem string) error {
+	key := make([]string, len(t.keys))
+	for i := range key {
+		key[i] = fmt.Sprint(values[i])
+		if b, ok := values[i].([]byte); ok {
+			key[i] = fmt.Sprintf("%x", b)
+		}
+	}
+	return &RowError{Table: t.name, Key: strings.Join(key, "/"), Problem: problem}
+}
+
+// All gives every noun, and apart from them every row that is not what Save wrote.
+func (tx *Tx) All() (evidence.Changes, []*RowError, error) {
+	var ch evidence.Changes
+	var wrong []*RowError
+	err := errors.Join(
+		everything(tx, people, "number", &ch.People, &wrong),
+		everything(tx, cases, "reference", &ch.Cases, &wrong),
+		everything(tx, exhibits, "case_id, label", &ch.Exhibits, &wrong),
+		everything(tx, intakes, "intake", &ch.Intakes, &wrong),
+		everything(tx, copies, "case_id, "+copyOrder, &ch.Copies, &wrong),
+		everything(tx, findings, "case_id, number", &ch.Findings, &wrong),
+	)
+	if err != nil {
+		return evidence.Changes{}, nil, fmt.Errorf("read all nouns: %w", err)
+	}
+	return ch, wrong, nil
+}
+
+func everything[N any](tx *Tx, t table[N], order string, nouns *[]N, wrong *[]*RowError) error {
+	return t.each(tx, "ORDER BY "+order, nil, func(noun N, err error) error {
+		if row, ok := errors.AsType[*RowError](err); ok {
+			*wrong = append(*wrong, row)
+			return nil
+		}
+		*nouns = append(*nouns, noun)
+		return err
+	})
+}

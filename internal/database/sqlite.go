@@ -1,0 +1,200 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/mattn/go-sqlite3"
+	"github.com/pressly/goose/v3"
+
+	"github.com/custodyd/custodyd/schema"
+)
+
+// applicationID marks our files in SQLite's header: "CUST".
+const applicationID = 0x43555354
+
+// mode is what a pool of connections is for.
+type mode struct {
+	connections int
+	pragmas     string
+}
+
+var (
+	writing = mode{1, "&_txlock=immediate&_cache_size=-16384"}
+	reading = mode{8, "&_query_only=on"}
+)
+
+// common stands in the name of the database because a pool opens connections when
+// it likes. Statements are prepared once for each connection and kept by the driver.
+const common = "?mode=rw&_journal_mode=WAL&_synchronous=FULL&_foreign_keys=on&_busy_timeout=5000" +
+	"&_recursive_triggers=on&_stmt_cache_size=64"
+
+// connect gives a pool of connections to a file, or to a new database in memory
+// when the path is empty. It never makes a file.
+func connect(path string, m mode) *sqlx.DB {
+	name := (&url.URL{Path: path}).EscapedPath() + common + m.pragmas
+	if path == "" {
+		name = ":memory:" + strings.Replace(common, "mode=rw", "mode=memory", 1) + m.pragmas
+	}
+	pool := sqlx.NewDb(sql.OpenDB(connector("file:"+name)), "sqlite3")
+	pool.SetMaxOpenConns(m.connections)
+	pool.SetMaxIdleConns(m.connections)
+	return pool
+}
+
+// connector opens connections by name.
+type connector string
+
+// Connect implements [driver.Connector].
+func (c connector) Connect(context.Context) (driver.Conn, error) { return c.Driver().Open(string(c)) }
+
+// Driver implements [driver.Connector].
+func (connector) Driver() driver.Driver {
+	return &sqlite3.SQLiteDriver{ConnectHook: func(conn *sqlite3.SQLiteConn) error {
+		_, err := conn.Exec("PRAGMA journal_size_limit = 16777216", nil)
+		return err
+	}}
+}
+
+// checkHeader refuses a file that is not ours before SQLite can touch it.
+func checkHeader(path string) (err error) {
+	f, err := os.Open(path) // #nosec G304 -- the operator names the file
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%w: %s is not a regular file", ErrFormat, path)
+	}
+	// The header's layout: https://www.sqlite.org/fileformat2.html, 1.3.
+	var header [100]byte
+	switch _, err := io.ReadFull(f, header[:]); {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: %s is too short", ErrFormat, path)
+	case err != nil:
+		return err
+	}
+	if !strings.HasPrefix(string(header[:]), "SQLite format 3\x00") || binary.BigEndian.Uint32(header[68:]) != applicationID {
+		return fmt.Errorf("%w: %s", ErrFormat, path)
+	}
+	return nil
+}
+
+// checkPages has SQLite look for damage.
+func checkPages(ctx context.Context, db *sqlx.DB) error {
+	var found []string
+	if err := db.SelectContext(ctx, &found, "PRAGMA quick_check(10)"); err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if !slices.Equal(found, []string{"ok"}) {
+		return fmt.Errorf("%w: %s", ErrDamaged, strings.Join(found, "; "))
+	}
+	return nil
+}
+
+// migrate brings the tables to this program's version.
+func migrate(ctx context.Context, db *sqlx.DB) error {
+	provider, err := goose.NewProvider(goose.DialectSQLite3, db.DB, schema.Migrations,
+		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	if err != nil {
+		return err
+	}
+	current, target, err := provider.GetVersions(ctx)
+	if err != nil {
+		return err
+	}
+	if current > target {
+		return fmt.Errorf("%w: version %d, known are versions up to %d", ErrNewer, current, target)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("migrate from version %d to %d: %w", current, target, err)
+	}
+	return nil
+}
+
+// checkSchema compares tables, indexes and triggers with those that the migrations
+// make of nothing.
+func checkSchema(ctx context.Context, db *sqlx.DB) (err error) {
+	fresh := connect("", writing)
+	defer func() { err = errors.Join(err, fresh.Close()) }()
+	if err := migrate(ctx, fresh); err != nil {
+		return err
+	}
+	want, err := objects(ctx, fresh)
+	if err != nil {
+		return err
+	}
+	got, err := objects(ctx, db)
+	if err != nil {
+		return err
+	}
+	var wrong []string
+	for name, text := range want {
+		if got[name] != text {
+			wrong = append(wrong, name)
+		}
+		delete(got, name)
+	}
+	for name := range got {
+		wrong = append(wrong, name)
+	}
+	if len(wrong) > 0 {
+		slices.Sort(wrong)
+		return fmt.Errorf("%w: not as it was made: %s", ErrDamaged, strings.Join(wrong, ", "))
+	}
+	return nil
+}
+
+// objects gives the SQL of everything that was created, by name.
+func objects(ctx context.Context, db *sqlx.DB) (map[string]string, error) {
+	var rows []struct{ Name, Text string }
+	if err := db.SelectContext(ctx, &rows, "SELECT name, COALESCE(sql, '') AS text FROM sqlite_schema"); err != nil {
+		return nil, err
+	}
+	texts := make(map[string]string, len(rows))
+	for _, r := range rows {
+		texts[r.Name] = r.Text
+	}
+	return texts, nil
+}
+
+// takeLock makes this process the one that may open the database. Closing the
+// file, or the end of the process, gives the lock back.
+func takeLock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600) // #nosec G304 -- the operator names the file
+	if err != nil {
+		return nil, err
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) // #nosec G115 -- a descriptor is small
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = ErrLocked
+	}
+	if err != nil {
+		return nil, errors.Join(&fs.PathError{Op: "lock", Path: f.Name(), Err: err}, f.Close())
+	}
+	return f, nil
+}
+
+func syncDirectory(path string) error {
+	d, err := os.Open(path) // #nosec G304 -- the operator names the file
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,110 @@
+package database
+
+import (
+	"database/sql"
+	"fmt"
+	"math/bits"
+	"strings"
+
+	"github.com/custodyd/custodyd/internal/ledger"
+)
+
+// rowsAtOnce is how many hashes one statement reads or writes at most. Statements
+// exist for the powers of two up to it, so that each is prepared once.
+const rowsAtOnce = 64
+
+var (
+	insertHashes = statements("INSERT INTO hashes (idx, hash) VALUES ", "(?, ?)", "")
+	selectHashes = statements("SELECT idx, hash FROM hashes WHERE idx IN (", "?", ")")
+)
+
+// statements repeats row 1, 2, 4, … times.
+func statements(before, row, after string) (texts []string) {
+	for n := 1; n <= rowsAtOnce; n *= 2 {
+		texts = append(texts, before+strings.Repeat(row+", ", n-1)+row+after)
+	}
+	return texts
+}
+
+// flush writes the tree hashes that Append has left over.
+func (tx *Tx) flush() error {
+	if len(tx.pending) == 0 {
+		return nil
+	}
+	next := ledger.StoredHashCount(tx.tree.Size()) - int64(len(tx.pending))
+	args := make([]any, 0, 2*rowsAtOnce)
+	for rest := tx.pending; len(rest) > 0; {
+		power := bits.Len(uint(min(len(rest), rowsAtOnce))) - 1
+		args = args[:0]
+		for i := range 1 << power {
+			args = append(args, next, rest[i][:])
+			next++
+		}
+		if err := tx.exec(insertHashes[power], args...); err != nil {
+			return fmt.Errorf("write tree hashes: %w", err)
+		}
+		rest = rest[1<<power:]
+	}
+	tx.pending = tx.pending[:0]
+	return nil
+}
+
+// Hashes reads the tree's hashes, for proofs and roots. It is good for as long as
+// the transaction.
+func (tx *Tx) Hashes() ledger.HashReader { return hashReader{tx} }
+
+type hashReader struct{ tx *Tx }
+
+// ReadHashes implements [ledger.HashReader].
+func (r hashReader) ReadHashes(indexes []int64) ([]ledger.Hash, error) {
+	if err := r.tx.flush(); err != nil {
+		return nil, err
+	}
+	found := make(map[int64]ledger.Hash, len(indexes))
+	for rest := indexes; len(rest) > 0; {
+		part := rest[:min(len(rest), rowsAtOnce)]
+		rest = rest[len(part):]
+		power := bits.Len(uint(len(part) - 1))
+		args := make([]any, 1<<power)
+		for i := range args {
+			args[i] = part[min(i, len(part)-1)] // asking for the last one again does no harm
+		}
+		err := r.tx.each(selectHashes[power], args, func(rows *sql.Rows) error {
+			var index int64
+			var hash ledger.Hash
+			err := rows.Scan(&index, fixed(hash[:]))
+			found[index] = hash
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read tree hashes: %w", err)
+		}
+	}
+	hashes := make([]ledger.Hash, len(indexes))
+	for i, index := range indexes {
+		hash, ok := found[index]
+		if !ok {
+			return nil, fmt.Errorf("read tree hash %d: %w", index, ErrNotFound)
+		}
+		hashes[i] = hash
+	}
+	return hashes, nil
+}
+
+// SaveCheckpoint keeps a signed note over the first size entries. ErrConstraint
+// unless it is larger than every one before and there are as many entries.
+func (tx *Tx) SaveCheckpoint(size int64, note []byte) error {
+	if err := tx.exec("INSERT INTO checkpoints (size, note) VALUES (?, ?)", size, note); err != nil {
+		return fmt.Errorf("save checkpoint %d: %w", size, err)
+	}
+	return nil
+}
+
+// LastCheckpoint gives the newest checkpoint, or ErrNotFound.
+func (tx *Tx) LastCheckpoint() (size int64, note []byte, err error) {
+	err = tx.one("SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1", nil, &size, &note)
+	if err != nil {
+		return 0, nil, fmt.Errorf("read last checkpoint: %w", err)
+	}
+	return size, note, nil
+}
