@@ -59,7 +59,7 @@ func ParseVerifierKey(s string) (VerifierKey, error) {
 }
 
 // VerifierKeyOf returns the public key that belongs to a secret key from
-// GenerateKey.
+// GenerateKey, without a newline.
 func VerifierKeyOf(skey string) (VerifierKey, error) {
 	signer, err := note.NewSigner(skey)
 	if err != nil {
@@ -71,9 +71,9 @@ func VerifierKeyOf(skey string) (VerifierKey, error) {
 		return VerifierKey{}, fmt.Errorf("secret key: %w", err)
 	}
 	// PRIVATE+KEY+origin+id+base64 of the type and the seed, as NewSigner has checked.
-	seed, err := base64.StdEncoding.DecodeString(strings.SplitN(skey, "+", 5)[4])
+	seed, err := parseBase64(strings.SplitN(skey, "+", 5)[4])
 	if err != nil {
-		return VerifierKey{}, fmt.Errorf("secret key: %w", ErrSyntax)
+		return VerifierKey{}, fmt.Errorf("secret key: %w", err)
 	}
 	private := ed25519.NewKeyFromSeed(seed[1:])
 	k := VerifierKey{origin: origin}

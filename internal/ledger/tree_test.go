@@ -6,7 +6,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"golang.org/x/mod/sumdb/tlog"
 	"pgregory.net/rapid"
 )
@@ -128,7 +127,7 @@ func TestLoadTreeAtAnySize(t *testing.T) {
 		for _, line := range w.lines[at:] {
 			stored = tree.Append(stored, LeafHash(line))
 		}
-		if tree.Root() != w.tree.Root() || !cmp.Equal(stored, w.store) {
+		if tree.Root() != w.tree.Root() || !slices.Equal(stored, w.store) {
 			t.Fatal("another tree grew")
 		}
 	})
