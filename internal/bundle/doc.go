@@ -1,0 +1,56 @@
+// Package bundle is the export container: one case, complete, in a form that can
+// be checked years later with this program or with stock tools. It writes bundles
+// as a stream and reads them as hostile input; whether what stands in one is true
+// is judged by package verify.
+//
+// # Container
+//
+// A bundle is a bag (RFC 8493, BagIt 1.0) in a zip file, or unpacked in a directory.
+// The zip has one top directory, named like the case's reference, and in it exactly
+//
+//	bagit.txt bag-info.txt manifest-sha256.txt tagmanifest-sha256.txt
+//	data/README.txt                how to check all this by hand
+//	data/checkpoint                the signed checkpoint that all proofs lead to
+//	data/checkpoint.body           what was signed, for openssl
+//	data/checkpoint.sig            the 64 bytes of the Ed25519 signature, for openssl
+//	data/ledger.vkey               the ledger's key as package ledger writes it, and a newline
+//	data/ledger.pem                the same as SubjectPublicKeyInfo, for openssl
+//	data/allowed_signers           every key that the bundle's keys entries enrol, for ssh-keygen
+//	data/entries.jsonl             envelopes of the case's chain and of the chain of no case, by seq
+//	data/payloads/SEQ.json         what happened, verbatim
+//	data/payloads/SEQ.json.sig     its armoured SSH signature
+//	data/proofs/SEQ.tlog-proof     receipt of the entry under data/checkpoint
+//	data/midstates/COPY.midstates  SHA-256 chaining values of a copy (package digest)
+//	data/logs/COPY.log             the imaging tool's log, verbatim
+//	data/files/COPY.jsonl          the list of the files whose concatenation is the copy
+//	data/content/COPY.bin          the bytes of a working copy issued for the export
+//
+// where SEQ is the entry's number and COPY the exhibit's label and the copy's number
+// with a hyphen between, such as E-001-M1. No name comes from a user's file.
+// allowed_signers has a line for each enrolment, in the ledger's order, without
+// validity: whether a key was valid is decided by the entry's place in the ledger.
+//
+// The newest entry of the case is case.exported, of type seal. It states where both
+// chains stood, so that newest entries dropped from a bundle show.
+//
+// The manifests have a line "<64 hex>  <path>" for each file and no more, paths
+// without escapes. bag-info.txt has the four lines External-Identifier (the case's
+// reference), Internal-Sender-Identifier (the ledger's origin), Bagging-Date and
+// Payload-Oxum. Neither it nor README.txt is signed by anybody.
+//
+// # Writing
+//
+// [Write] needs no seeking. The same source gives the same bytes; the time of every
+// file is that of the export. Metadata is deflated; content, midstates, logs and lists
+// are stored, so that content can be read at any place. A source that is not what it
+// states to be leaves a zip without its directory, which nothing opens.
+//
+// # Reading
+//
+// Every file must have one of the names above. A [Fault] is what is wrong with the
+// container itself, and reading goes on behind it: names that are unknown, unsafe,
+// double or alike but for case; links, encryption, unknown compression; members that
+// overlap, hide in gaps, or whose local header says something else than the directory;
+// sizes and compression beyond the bounds; rows of the manifests without file, files
+// without row, sums that differ. Bounds are in path.go and zip.go.
+package bundle

@@ -1,0 +1,205 @@
+package bundle
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/custodyd/custodyd/internal/digest"
+)
+
+// maxFiles is how many files a bundle can have, at most.
+const maxFiles = 4 << 20
+
+// maxMetadata is the greatest sum of the sizes of all files but contents, in bytes.
+const maxMetadata = 64 << 30
+
+// Bundle is a container whose structure has been looked at. All methods may be called
+// concurrently.
+type Bundle struct {
+	top     string // of a zip; empty for a directory
+	members map[string]*member
+	close   func() error
+
+	mu     sync.Mutex
+	faults []Fault
+}
+
+// member is a file with what the container says about it.
+type member struct {
+	File
+	open   func() (io.ReadCloser, error)
+	ranges digest.Open // nil where only a stream can be had
+
+	listed bool          // has a row in a manifest
+	stated digest.SHA256 // of that row
+	hashed bool          // by Check
+	sum    digest.SHA256 // what Check found
+}
+
+// scan collects the members of a container.
+type scan struct {
+	b        *Bundle
+	folded   map[string]string // paths by their lower-case form
+	metadata int64
+}
+
+func newScan() *scan {
+	return &scan{b: &Bundle{members: map[string]*member{}, close: func() error { return nil }}, folded: map[string]string{}}
+}
+
+// admit takes a file into the bundle, or notes why not.
+func (s *scan) admit(path string, size int64, open func() (io.ReadCloser, error), ranges digest.Open) {
+	f, ok := parsePath(path)
+	if !ok {
+		s.b.fault(FaultUnknown, path, "has no place in a bundle")
+		return
+	}
+	folded := strings.ToLower(path)
+	if other, taken := s.folded[folded]; taken {
+		s.b.fault(FaultName, path, "is there already, as "+other)
+		return
+	}
+	s.folded[folded] = path
+	if size < 0 || size > limits[f.Kind] {
+		s.b.fault(FaultSize, path, fmt.Sprintf("has %d bytes, at most %d are possible", size, limits[f.Kind]))
+		return
+	}
+	if f.Kind != KindContent {
+		if s.metadata += size; s.metadata > maxMetadata {
+			s.b.fault(FaultSize, path, fmt.Sprintf("is past the %d bytes that all files but contents can have", int64(maxMetadata)))
+			return
+		}
+	}
+	f.Size = size
+	s.b.members[path] = &member{File: f, open: open, ranges: ranges}
+}
+
+// fault notes what is wrong with the container.
+func (b *Bundle) fault(code Code, path, detail string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.faults = append(b.faults, Fault{code, printable(path), detail})
+}
+
+// Faults gives all that was found wrong with the container so far, by path.
+func (b *Bundle) Faults() []Fault {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	faults := slices.Clone(b.faults)
+	slices.SortStableFunc(faults, func(x, y Fault) int { return strings.Compare(x.Path, y.Path) })
+	return faults
+}
+
+// Reference gives the name of a zip's top directory; a directory has none.
+func (b *Bundle) Reference() string { return b.top }
+
+// Close gives free what OpenDir holds. The reader given to Open stays open.
+func (b *Bundle) Close() error { return b.close() }
+
+// Files gives all files that could stand in a bundle, by path.
+func (b *Bundle) Files() []File {
+	files := make([]File, 0, len(b.members))
+	for _, m := range b.members {
+		files = append(files, m.File)
+	}
+	slices.SortFunc(files, func(x, y File) int { return strings.Compare(x.Path, y.Path) })
+	return files
+}
+
+// Has reports whether there is a file of that path.
+func (b *Bundle) Has(path string) bool { return b.members[path] != nil }
+
+// OpenFile gives the bytes of a file, never more than its size. The error is
+// fs.ErrNotExist when there is none.
+func (b *Bundle) OpenFile(path string) (io.ReadCloser, error) {
+	m := b.members[path]
+	if m == nil {
+		return nil, notExist(path)
+	}
+	r, err := m.open()
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return &exactReader{r, m.Size}, nil
+}
+
+// ReadFile gives the content of a file that is not the content of a copy.
+func (b *Bundle) ReadFile(path string) (content []byte, err error) {
+	m := b.members[path]
+	if m == nil {
+		return nil, notExist(path)
+	}
+	if m.Kind == KindContent {
+		return nil, fmt.Errorf("read %s: too large to be read whole", path)
+	}
+	r, err := b.OpenFile(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	// Grown as it comes: a directory entry can state any size.
+	var buf bytes.Buffer
+	if _, err := buf.ReadFrom(r); err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return buf.Bytes(), nil
+}
+
+// Ranges gives the bytes of a file at any place; false, when it can only be streamed.
+func (b *Bundle) Ranges(path string) (digest.Open, bool) {
+	m := b.members[path]
+	if m == nil || m.ranges == nil {
+		return nil, false
+	}
+	return m.ranges, true
+}
+
+// Stated gives the SHA-256 that the manifest states for a file.
+func (b *Bundle) Stated(path string) (digest.SHA256, bool) {
+	if m := b.members[path]; m != nil {
+		return m.stated, m.listed
+	}
+	return digest.SHA256{}, false
+}
+
+// exactReader refuses a file that is longer or shorter than the container states.
+type exactReader struct {
+	io.ReadCloser
+	left int64
+}
+
+func (r *exactReader) Read(p []byte) (int, error) {
+	if int64(len(p)) > r.left+1 {
+		p = p[:r.left+1] // one more, to see the end
+	}
+	n, err := r.ReadCloser.Read(p)
+	r.left -= int64(n)
+	if r.left < 0 {
+		return 0, errors.New("longer than the container states")
+	}
+	if err == io.EOF && r.left > 0 {
+		return n, io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+// finish looks at all that needs no hashing of the payload.
+func (s *scan) finish(ctx context.Context) (*Bundle, error) {
+	b := s.b
+	for _, path := range singles {
+		if !b.Has(path) {
+			b.fault(FaultMissing, path, "is missing")
+		}
+	}
+	if err := b.readManifests(ctx); err != nil {
+		return nil, err
+	}
+	b.checkBag()
+	return b, nil
+}

@@ -1,0 +1,22 @@
+package bundle
+
+import (
+	_ "embed"
+	"strings"
+
+	"github.com/custodyd/custodyd/internal/evidence"
+	"github.com/custodyd/custodyd/internal/ledger"
+)
+
+// bagIt is bagit.txt.
+//
+// SPEC: "The bagit.txt tag file MUST consist of exactly two lines in this order"
+// (RFC 8493, section 2.1.1)
+const bagIt = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
+
+//go:embed readme.txt
+var readmeText string
+
+func readme(reference evidence.Name, origin ledger.Origin) []byte {
+	return []byte(strings.NewReplacer("REFERENCE", string(reference), "ORIGIN", string(origin)).Replace(readmeText))
+}
