@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+#
+# fuzz.sh [TIME] - run every fuzz target of the product for TIME (default 5s).
+#
+# A package is built for fuzzing once and its binary then asked for its targets:
+# "go test -fuzz" would link it again for each. New inputs go to Go's own cache,
+# a failing one to the package's testdata, as with "go test -fuzz".
+set -euo pipefail
+
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+time=${1:-5s}
+top=$PWD
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cache=$(go env GOCACHE)/fuzz
+count=0
+
+# out_of_time reports whether a failed run failed only because its time was over:
+# until Go 1.27 the fuzzer sometimes takes its own deadline for an error
+# (golang/go#75804). A real failure names a seed or a file it has written.
+out_of_time() {
+	[[ $(grep -v '^fuzz: elapsed' "$work/log" | sed '1s/ (.*//') == "--- FAIL: $1"$'\n    context deadline exceeded\nFAIL' ]]
+}
+
+packages=$(grep -rl --include='*_test.go' --exclude-dir='.?*' '^func Fuzz' . | xargs -r dirname | sort -u) || :
+for dir in $packages; do
+	go test -c -fuzz=. -o "$work/fuzz.test" "$dir"
+	package=$(go list "$dir")
+	cd "$top/$dir"
+	targets=$("$work/fuzz.test" -test.list='^Fuzz')
+	if [[ -z $targets ]]; then
+		echo "fuzz.sh: $dir declares fuzz targets but its test binary lists none" >&2
+		exit 1
+	fi
+	for target in $targets; do
+		if ! "$work/fuzz.test" -test.run='^$' -test.fuzz="^$target\$" -test.fuzztime="$time" \
+			-test.fuzzcachedir="$cache/$package" >"$work/log" 2>&1 && ! out_of_time "$target"; then
+			cat "$work/log"
+			echo "fuzz.sh: $dir $target failed" >&2
+			exit 1
+		fi
+		count=$((count + 1))
+		printf '%s %s: %s\n' "${dir#./}" "$target" "$(grep '^fuzz: elapsed' "$work/log" | tail -n 1 | cut -d' ' -f4-)"
+	done
+	cd "$top"
+done
+
+echo "fuzz.sh: $count targets, $time each"
+[[ $count -gt 0 ]] # to have found nothing to do is to have looked in the wrong place

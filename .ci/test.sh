@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+#
+# test.sh - every step of "make test", timed; the first that fails ends it.
+#
+# Each step is a target of the Makefile. The tools build in the background while
+# the product does: on a cold machine both wait for downloads and for linkers.
+set -euo pipefail
+
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+work=$(mktemp -d)
+tools=
+
+finish() {
+	# How many tests passed is the last word, whatever happened after them.
+	[[ ! -s $work/counts ]] || cat "$work/counts"
+	if [[ -n $tools ]]; then
+		kill "$tools" 2>/dev/null || :
+		wait "$tools" 2>/dev/null || :
+	fi
+	rm -rf "$work"
+}
+trap finish EXIT
+
+step() {
+	local name=$1 start=$SECONDS code=0
+	shift
+	echo "=== $name"
+	"$@" || code=$?
+	if [[ $code -ne 0 ]]; then
+		echo "=== $name: failed after $((SECONDS - start)) s"
+		exit "$code"
+	fi
+	echo "=== $name: $((SECONDS - start)) s"
+}
+
+target() { make --no-print-directory "$1"; }
+
+finish_tools() {
+	local code=0
+	wait "$tools" || code=$?
+	tools=
+	cat "$work/tools"
+	return "$code"
+}
+
+race() {
+	local code=0
+	target race 2>&1 | tee "$work/race" || code=$?
+	grep -E '^[0-9]+ passed' "$work/race" | tail -n 1 >"$work/counts" || :
+	return "$code"
+}
+
+step packages .ci/packages.sh
+make --no-print-directory tools >"$work/tools" 2>&1 &
+tools=$!
+step build target build
+step vet target vet
+step tools finish_tools
+step generate-check target generate-check
+step lint target lint
+step vuln target vuln
+step race race
+step fuzz target fuzz
+echo "=== test: passed in $SECONDS s"

@@ -1,0 +1,65 @@
+# custodyd: what one types. CI runs "make test" and nothing else.
+
+SHELL := /bin/bash
+
+# Where .ci/tools.sh puts what it builds; tests find the S3 servers on the PATH.
+TOOLS_BIN := $(or $(CUSTODYD_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/custodyd)/bin
+export PATH := $(TOOLS_BIN):$(PATH):/usr/sbin:/sbin
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+LDFLAGS := $(if $(VERSION),-ldflags "-X main.version=$(VERSION)")
+FUZZTIME ?= 5s
+
+.PHONY: help build test check-quick vet lint race fuzz vuln tools bench demo demo-s3 generate generate-check clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build custodyd and custody-cli into ./bin
+	go build -trimpath $(LDFLAGS) -o bin/ ./cmd/...
+
+demo: ## the whole story on IMAGE=file, or on a small file system it makes
+	@.ci/demo.sh
+
+demo-s3: ## the same on a real S3 server, fetched and started
+	@.ci/demo.sh s3
+
+test: ## everything CI runs, fetching what it needs
+	@.ci/test.sh
+
+check-quick: vet ## build, vet and the tests once, without the race detector
+	@.ci/tools.sh minio versitygw >/dev/null
+	@go run ./.ci/gate ./... ./.ci/gate
+
+vet:
+	go vet ./... ./.ci/gate
+
+lint: ## the linters of .golangci.yml
+	@.ci/tools.sh golangci-lint >/dev/null
+	golangci-lint run --timeout 15m ./... ./.ci/gate
+
+race: ## the tests with the race detector; a skip is a failure
+	@.ci/tools.sh minio versitygw >/dev/null
+	@go run ./.ci/gate -race -timeout 20m ./... ./.ci/gate
+
+fuzz: ## every fuzz target for FUZZTIME (5s)
+	@.ci/fuzz.sh $(FUZZTIME)
+
+vuln: ## govulncheck, if CUSTODYD_VULNDB names a local database
+	@.ci/vuln.sh
+
+bench: ## the table of ratios, measured side by side
+	@.ci/bench.sh
+
+tools: ## build the pinned tools that tests need
+	@.ci/tools.sh minio versitygw golangci-lint oapi-codegen
+
+generate: ## renew the generated code from api/openapi.yaml
+	@.ci/tools.sh oapi-codegen >/dev/null
+	go generate ./...
+
+generate-check: ## fail if generated code is out of date
+	@.ci/generate-check.sh
+
+clean: ## remove ./bin
+	rm -rf bin
