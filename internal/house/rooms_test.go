@@ -35,8 +35,12 @@ func (r room) bans(dep string) bool {
 // rooms is the "never there" column of the plan of the house. Rooms that ban more
 // than the plan says do so because the plan's flow of imports needs it.
 var rooms = []room{
-	// Wire types and generated glue: behaviour is in the rooms that use them.
-	{dir: "api", direct: []string{ours + "/..."}},
+	// Behaviour. Wire types may be made of the pure nouns.
+	{dir: "api", direct: []string{
+		ours + "/internal/acquire", ours + "/internal/bundle", ours + "/internal/client", ours + "/internal/custody",
+		ours + "/internal/database", ours + "/internal/objectstore", ours + "/internal/report", ours + "/internal/server",
+		ours + "/internal/verify", ours + "/internal/web", "database/sql/...",
+	}},
 	// SQL and JSON, embedded.
 	{dir: "schema", direct: []string{ours + "/...", "os", "database/sql/...", "net/..."}},
 	// I/O beyond readers.
