@@ -2,6 +2,7 @@ package objectstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -40,3 +41,31 @@ func (c *Content) Range(ctx context.Context, off, n int64) (io.ReadCloser, error
 
 // Close ends the use of c. Readers from Range are closed first.
 func (c *Content) Close() error { return c.close() }
+
+// fullReader demands left bytes of r.
+type fullReader struct {
+	ctx   context.Context //nolint:containedctx // of the one range it reads
+	r     io.Reader
+	left  int64
+	close func() error
+}
+
+func (f *fullReader) Read(p []byte) (int, error) {
+	if f.left == 0 {
+		return 0, io.EOF
+	}
+	if err := f.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := f.r.Read(p[:min(int64(len(p)), f.left)])
+	f.left -= int64(n)
+	if errors.Is(err, io.EOF) {
+		err = nil
+		if f.left > 0 {
+			err = io.ErrUnexpectedEOF
+		}
+	}
+	return n, err
+}
+
+func (f *fullReader) Close() error { return f.close() }

@@ -54,8 +54,9 @@ func (e *exactReader) Read(p []byte) (int, error) {
 		}
 		return n, nil
 	}
-	if errors.Is(err, io.EOF) {
-		err = fmt.Errorf("%d bytes short: %w", e.left, ErrSize)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		// Nobody above may take the end of a cut stream for the end of a block.
+		err = fmt.Errorf("%d bytes short (%v): %w", e.left, err, ErrSize) //nolint:errorlint // on purpose, see above
 	}
 	e.err = err
 	return n, err

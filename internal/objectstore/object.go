@@ -95,6 +95,7 @@ type Upload struct {
 	Mark        string    `json:"mark,omitempty"` // random, stored with the object: tells our object from another of that key
 	Size        int64     `json:"size"`           // bytes of the whole object
 	PartSize    int64     `json:"part_size"`      // bytes
+	Sum         string    `json:"sum,omitempty"`  // checksum its parts carry, S3 only
 	RetainUntil time.Time `json:"retain_until"`   // UTC, whole seconds
 }
 

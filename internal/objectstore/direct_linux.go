@@ -1,0 +1,107 @@
+package objectstore
+
+import (
+	"context"
+	"io"
+	"os"
+)
+
+// directReader reads a range of a file opened with O_DIRECT. One goroutine reads
+// a block ahead, so that the disk works while the caller hashes: two blocks of
+// memory, never more.
+type directReader struct {
+	ctx    context.Context //nolint:containedctx // of the one range it reads
+	cancel context.CancelFunc
+	ahead  chan block
+	done   chan struct{}
+	now    block // being handed out; now.data is what is left of it
+	left   int64
+	err    error
+}
+
+type block struct {
+	buf  *[]byte // goes back to the pool; nil when there was none
+	data []byte  // of the range
+	err  error
+}
+
+func newDirectReader(ctx context.Context, f *os.File, off, n int64) io.ReadCloser {
+	ctx, cancel := context.WithCancel(ctx)
+	r := &directReader{ctx: ctx, cancel: cancel, ahead: make(chan block), done: make(chan struct{}), left: n}
+	go r.fill(f, off, off+n)
+	return r
+}
+
+func (r *directReader) fill(f *os.File, off, end int64) {
+	defer close(r.done)
+	defer close(r.ahead)
+	for pos := off &^ (diskAlign - 1); pos < end; pos += blockSize {
+		b := readBlock(r.ctx, f, pos, off, end)
+		select {
+		case r.ahead <- b:
+			if b.err != nil {
+				return
+			}
+		case <-r.ctx.Done():
+			b.release()
+			return
+		}
+	}
+}
+
+// readBlock reads the block at pos and cuts it to the range from off to end.
+func readBlock(ctx context.Context, f *os.File, pos, off, end int64) block {
+	if err := ctx.Err(); err != nil {
+		return block{err: err}
+	}
+	b := block{buf: getBlock()}
+	whole := min(blockSize, (end-pos+diskAlign-1)&^(diskAlign-1))
+	n, err := pread(f, (*b.buf)[:whole], pos)
+	from, to := max(off-pos, 0), min(end-pos, blockSize)
+	if err == nil && int64(n) < to {
+		err = io.ErrUnexpectedEOF
+	}
+	if to = min(to, int64(n)); from < to {
+		b.data = (*b.buf)[from:to]
+	}
+	b.err = err
+	return b
+}
+
+func (b *block) release() {
+	if b.buf != nil {
+		putBlock(b.buf)
+	}
+	*b = block{}
+}
+
+func (r *directReader) Read(p []byte) (int, error) {
+	for len(r.now.data) == 0 {
+		if r.err == nil {
+			r.err = r.now.err
+		}
+		r.now.release()
+		if r.err == nil && r.left == 0 {
+			r.err = io.EOF
+		}
+		if r.err != nil {
+			return 0, r.err
+		}
+		var ok bool
+		if r.now, ok = <-r.ahead; !ok {
+			r.err = r.ctx.Err() // the only way fill ends before the range does
+		}
+	}
+	n := copy(p, r.now.data)
+	r.now.data = r.now.data[n:]
+	r.left -= int64(n)
+	return n, nil
+}
+
+func (r *directReader) Close() error {
+	r.cancel()
+	<-r.done
+	r.now.release()
+	r.err = os.ErrClosed
+	return nil
+}
