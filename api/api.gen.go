@@ -229,7 +229,7 @@ type ChallengeRequest struct {
 
 // CheckStarted defines model for CheckStarted.
 type CheckStarted struct {
-	Id openapi_types.UUID `json:"id"`
+	ID openapi_types.UUID `json:"id"`
 }
 
 // CheckStatus defines model for CheckStatus.
@@ -237,7 +237,7 @@ type CheckStatus struct {
 	// Checked Bytes read so far.
 	Checked int64              `json:"checked"`
 	Done    bool               `json:"done"`
-	Id      openapi_types.UUID `json:"id"`
+	ID      openapi_types.UUID `json:"id"`
 
 	// Path CASE/EXHIBIT/COPY, such as 2026-0042/E-001/W1.
 	Path Path `json:"path"`

@@ -1,0 +1,190 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/custodyd/custodyd/api"
+	"github.com/custodyd/custodyd/internal/digest"
+	"github.com/custodyd/custodyd/internal/evidence"
+	"github.com/custodyd/custodyd/internal/identity"
+	"github.com/custodyd/custodyd/internal/ledger"
+)
+
+// Session is a sign-in.
+type Session struct {
+	Token     identity.Token
+	Principal identity.Principal
+	Roles     identity.Roles
+	Expires   time.Time
+}
+
+// Server tells what the service is. Nothing of it is trusted yet.
+func (c *Client) Server(ctx context.Context) (api.Server, error) {
+	return read[api.Server](c.api.GetServer(ctx))
+}
+
+// Checkpoint gives the ledger's newest checkpoint, a signed note.
+func (c *Client) Checkpoint(ctx context.Context) ([]byte, error) {
+	return text(c.api.GetCheckpoint(ctx))
+}
+
+// Consistency gives the proof that the ledger of to entries begins with that of from.
+func (c *Client) Consistency(ctx context.Context, from, to int64) ([]ledger.Hash, error) {
+	answer, err := read[api.Consistency](c.api.GetConsistency(ctx, &api.GetConsistencyParams{From: from, To: to}))
+	if err != nil {
+		return nil, err
+	}
+	proof := make([]ledger.Hash, len(answer.Proof))
+	for i, h := range answer.Proof {
+		proof[i] = ledger.Hash(h)
+	}
+	return proof, nil
+}
+
+// Challenge gives the text to sign in the namespace custody-session, after its
+// origin was compared.
+func (c *Client) Challenge(ctx context.Context, p identity.Principal) (string, error) {
+	answer, err := read[api.Challenge](c.api.CreateChallenge(ctx, api.ChallengeRequest{Principal: p}))
+	return answer.Challenge, err
+}
+
+// SignIn gives a session for a signed challenge. The client itself goes on with
+// the token it has; see Config.SignIn.
+func (c *Client) SignIn(ctx context.Context, challenge string, signature []byte) (Session, error) {
+	s, err := read[api.Session](c.api.CreateSession(ctx, api.SessionRequest{Challenge: challenge, Signature: string(signature)}))
+	if err != nil {
+		return Session{}, err
+	}
+	token, err := identity.ParseToken(s.Token)
+	if err != nil {
+		return Session{}, fmt.Errorf("sign in: %w", err)
+	}
+	return Session{Token: token, Principal: s.Principal, Roles: s.Roles, Expires: s.Expires}, nil
+}
+
+// SignOut ends the session.
+func (c *Client) SignOut(ctx context.Context) error {
+	_, err := text(c.api.DeleteSession(ctx))
+	return err
+}
+
+// Position tells where the chain of a case stands; with an empty reference, that
+// of the entries of no case.
+func (c *Client) Position(ctx context.Context, reference evidence.Name) (api.Position, error) {
+	return read[api.Position](c.api.GetPosition(ctx, &api.GetPositionParams{Case: optional(reference)}))
+}
+
+// Record has a signed payload recorded. It may be called again with the same
+// payload after an error.
+func (c *Client) Record(ctx context.Context, payload, signature []byte) (api.Recorded, error) {
+	return read[api.Recorded](c.api.RecordEntry(ctx, api.EntryRequest{Payload: string(payload), Signature: string(signature)}))
+}
+
+// Receipt gives a receipt for any entry, a C2SP tlog-proof.
+func (c *Client) Receipt(ctx context.Context, seq int64) ([]byte, error) {
+	return text(c.api.GetReceipt(ctx, seq))
+}
+
+// People gives everybody ever enrolled, in that order.
+func (c *Client) People(ctx context.Context) ([]evidence.Person, error) {
+	answer, err := read[api.People](c.api.ListPeople(ctx))
+	return answer.People, err
+}
+
+// Person gives one person.
+func (c *Client) Person(ctx context.Context, p identity.Principal) (evidence.Person, error) {
+	return read[evidence.Person](c.api.GetPerson(ctx, p))
+}
+
+// Cases gives all cases.
+func (c *Client) Cases(ctx context.Context) ([]evidence.Case, error) {
+	answer, err := read[api.Cases](c.api.ListCases(ctx))
+	return answer.Cases, err
+}
+
+// Case gives one case.
+func (c *Client) Case(ctx context.Context, reference evidence.Name) (evidence.Case, error) {
+	return read[evidence.Case](c.api.GetCase(ctx, reference))
+}
+
+// Exhibits gives the exhibits of a case.
+func (c *Client) Exhibits(ctx context.Context, reference evidence.Name) ([]evidence.Exhibit, error) {
+	answer, err := read[api.Exhibits](c.api.ListExhibits(ctx, reference))
+	return answer.Exhibits, err
+}
+
+// Exhibit gives one exhibit.
+func (c *Client) Exhibit(ctx context.Context, reference, label evidence.Name) (evidence.Exhibit, error) {
+	return read[evidence.Exhibit](c.api.GetExhibit(ctx, reference, label))
+}
+
+// Copies gives the copies of a case or, with a label, of one exhibit.
+func (c *Client) Copies(ctx context.Context, reference, label evidence.Name) ([]evidence.Copy, error) {
+	answer, err := read[api.Copies](c.api.ListCopies(ctx, reference, &api.ListCopiesParams{Exhibit: optional(label)}))
+	return answer.Copies, err
+}
+
+// Copy gives what is known about one copy.
+func (c *Client) Copy(ctx context.Context, path evidence.Path) (evidence.Copy, error) {
+	return read[evidence.Copy](c.api.GetCopy(ctx, path.Case, path.Exhibit, path.Copy))
+}
+
+// Findings gives the discrepancies of a case.
+func (c *Client) Findings(ctx context.Context, reference evidence.Name) ([]evidence.Finding, error) {
+	answer, err := read[api.Findings](c.api.ListFindings(ctx, reference))
+	return answer.Findings, err
+}
+
+// History gives at most limit entries about a case, exhibit or copy, those after
+// the entry with the case sequence number after; -1 is from the start.
+func (c *Client) History(ctx context.Context, path evidence.Path, after int64, limit int) ([]api.HistoryEntry, error) {
+	answer, err := read[api.History](c.api.GetHistory(ctx, path.Case, &api.GetHistoryParams{
+		Exhibit: optional(path.Exhibit), Copy: optional(path.Copy), After: &after, Limit: &limit,
+	}))
+	return answer.Entries, err
+}
+
+// Intakes gives the intakes of a case.
+func (c *Client) Intakes(ctx context.Context, reference evidence.Name) ([]api.IntakeStatus, error) {
+	answer, err := read[api.Intakes](c.api.ListIntakes(ctx, reference))
+	return answer.Intakes, err
+}
+
+// Intake tells how far an intake is. It waits for a change, up to 30 seconds.
+func (c *Client) Intake(ctx context.Context, id uuid.UUID, wait time.Duration) (api.IntakeStatus, error) {
+	return read[api.IntakeStatus](c.api.GetIntake(ctx, id, &api.GetIntakeParams{Wait: seconds(wait)}))
+}
+
+// Complete states the client's own digests when all bytes are there.
+func (c *Client) Complete(ctx context.Context, id uuid.UUID, declared digest.Set) (api.IntakeStatus, error) {
+	return read[api.IntakeStatus](c.api.CompleteIntake(ctx, id, api.CompleteRequest{Declared: declared}))
+}
+
+// StartCheck has a copy read back from the store and compared.
+func (c *Client) StartCheck(ctx context.Context, path evidence.Path) (uuid.UUID, error) {
+	answer, err := read[api.CheckStarted](c.api.StartCheck(ctx, path.Case, path.Exhibit, path.Copy))
+	return answer.ID, err
+}
+
+// Check tells how far a check is. It waits for a change, up to 30 seconds.
+func (c *Client) Check(ctx context.Context, id uuid.UUID, wait time.Duration) (api.CheckStatus, error) {
+	return read[api.CheckStatus](c.api.GetCheck(ctx, id, &api.GetCheckParams{Wait: seconds(wait)}))
+}
+
+// optional leaves an empty name out of a query.
+func optional[T ~string](name T) *T {
+	if name == "" {
+		return nil
+	}
+	return &name
+}
+
+// seconds rounds a wait to what the API takes.
+func seconds(wait time.Duration) *int {
+	n := int(min(max(wait, 0), 30*time.Second) / time.Second)
+	return &n
+}

@@ -1,0 +1,265 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/custodyd/custodyd/api"
+	"github.com/custodyd/custodyd/internal/digest"
+	"github.com/custodyd/custodyd/internal/evidence"
+)
+
+// ErrAnswer says that the service answered a stream in a way it should not.
+var ErrAnswer = errors.New("unexpected answer")
+
+// stream makes a request whose body or answer may have any length. Elements of
+// the path are escaped.
+func (c *Client) stream(ctx context.Context, method string, body io.Reader, elements ...string) (*http.Request, error) {
+	for i, e := range elements {
+		elements[i] = url.PathEscape(e)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+"v1/"+strings.Join(elements, "/"), body)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", method, strings.Join(elements, "/"), err)
+	}
+	return req, nil
+}
+
+// Attach stores the imaging tool's log, or the list of a set's files, beside the
+// content of an intake: size bytes of r.
+func (c *Client) Attach(ctx context.Context, intake uuid.UUID, role evidence.Role, size int64, r io.Reader) (evidence.Object, error) {
+	body := io.LimitReader(r, size)
+	if size == 0 {
+		body = http.NoBody // a length of 0 beside a body would mean that it is not known
+	}
+	req, err := c.stream(ctx, http.MethodPut, body, "intakes", intake.String(), "objects", string(role))
+	if err != nil {
+		return evidence.Object{}, err
+	}
+	req.ContentLength = size
+	req.Header.Set("Content-Type", "application/octet-stream")
+	req.Header.Set("Expect", "100-continue")
+	return read[evidence.Object](c.send(req))
+}
+
+// Upload sends the content of an intake, size bytes, from where the service
+// stands. It asks from for a reader that begins at that offset. The result is the
+// number of bytes that are durable; where the connection was cut, with the error,
+// and -1 if that could not be learned. Call it again to go on.
+func (c *Client) Upload(ctx context.Context, intake uuid.UUID, size int64, from func(offset int64) (io.Reader, error)) (durable int64, err error) {
+	if err := c.beginUpload(ctx, intake, size); err != nil {
+		return -1, fmt.Errorf("begin upload: %w", err)
+	}
+	offset, err := c.Offset(ctx, intake)
+	if err != nil {
+		return -1, err
+	}
+	if offset >= size {
+		return offset, nil
+	}
+	r, err := from(offset)
+	if err != nil {
+		return offset, err
+	}
+	if err = c.write(ctx, intake, offset, size-offset, r); err == nil {
+		return size, nil
+	}
+	// What the answer did not say the service may still know. The caller's
+	// context may have ended because somebody pressed a key: no question then.
+	if ctx.Err() != nil {
+		return -1, err
+	}
+	durable, lost := c.Offset(ctx, intake)
+	if lost != nil {
+		return -1, err
+	}
+	return durable, err
+}
+
+// beginUpload makes the upload of an intake; it may be there already.
+func (c *Client) beginUpload(ctx context.Context, intake uuid.UUID, size int64) error {
+	req, err := c.stream(ctx, http.MethodPost, nil, "uploads")
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Tus-Resumable", "1.0.0")
+	req.Header.Set("Upload-Length", strconv.FormatInt(size, 10))
+	req.Header.Set("Upload-Metadata", "intake "+base64.StdEncoding.EncodeToString([]byte(intake.String())))
+	_, err = text(c.send(req))
+	return err
+}
+
+// Offset tells how many bytes of an intake's content are durable.
+func (c *Client) Offset(ctx context.Context, intake uuid.UUID) (int64, error) {
+	req, err := c.stream(ctx, http.MethodHead, nil, "uploads", intake.String())
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Tus-Resumable", "1.0.0")
+	resp, err := c.Do(req)
+	if err != nil {
+		return 0, fmt.Errorf("ask for the durable offset: %w", err)
+	}
+	return uploadOffset(resp)
+}
+
+func uploadOffset(resp *http.Response) (int64, error) {
+	offset, err := strconv.ParseInt(resp.Header.Get("Upload-Offset"), 10, 64)
+	if err != nil || offset < 0 {
+		return 0, fmt.Errorf("%w: Upload-Offset %.40q", ErrAnswer, resp.Header.Get("Upload-Offset"))
+	}
+	return offset, nil
+}
+
+// write sends length bytes of r that belong at offset.
+func (c *Client) write(ctx context.Context, intake uuid.UUID, offset, length int64, r io.Reader) error {
+	body := &source{r: io.LimitReader(r, length)}
+	req, err := c.stream(ctx, http.MethodPatch, body, "uploads", intake.String())
+	if err != nil {
+		return err
+	}
+	req.ContentLength = length
+	req.Header.Set("Tus-Resumable", "1.0.0")
+	req.Header.Set("Upload-Offset", strconv.FormatInt(offset, 10))
+	req.Header.Set("Content-Type", "application/offset+octet-stream")
+	// A refusal comes before the bytes went, not in the middle of them.
+	req.Header.Set("Expect", "100-continue")
+	resp, err := c.send(req)
+	if body.err != nil {
+		return fmt.Errorf("read what is uploaded: %w", errors.Join(body.err, err))
+	}
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	reached, err := uploadOffset(resp)
+	if err == nil && reached != offset+length {
+		err = fmt.Errorf("%w: %d bytes are durable, %d were sent", ErrAnswer, reached, offset+length)
+	}
+	return err
+}
+
+// source remembers what went wrong with the caller's reader, to be told apart from
+// what goes wrong with the connection.
+type source struct {
+	r   io.Reader
+	err error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.err = err
+	}
+	return n, err
+}
+
+// Download is the content of a working copy, from Offset on.
+type Download struct {
+	io.ReadCloser
+	Offset, Size int64         // first byte, and bytes of the whole copy
+	SHA256       digest.SHA256 // of the whole copy, as the service states it
+	Receipt      []byte        // of the entry about this fetch, a C2SP tlog-proof
+	Name         string        // suggested by the service; not safe as a path
+}
+
+// Fetch gives the content of a working copy from an offset on. To go on after a
+// cut, call it again with the offset that was reached. An answer that is cut is
+// io.ErrUnexpectedEOF to its reader.
+func (c *Client) Fetch(ctx context.Context, path evidence.Path, offset int64) (*Download, error) {
+	req, err := c.stream(ctx, http.MethodGet, nil,
+		"cases", string(path.Case), "exhibits", string(path.Exhibit), "copies", string(path.Copy), "content")
+	if err != nil {
+		return nil, err
+	}
+	if offset > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+	}
+	resp, err := c.send(req)
+	if err != nil {
+		return nil, err
+	}
+	d, err := download(resp, offset)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("fetch %s: %w", path, err), resp.Body.Close())
+	}
+	return d, nil
+}
+
+func download(resp *http.Response, offset int64) (*Download, error) {
+	d := &Download{ReadCloser: resp.Body, Offset: offset, Size: resp.ContentLength, Name: fileName(resp)}
+	switch {
+	case resp.ContentLength < 0:
+		return nil, fmt.Errorf("%w: no length", ErrAnswer)
+	case offset > 0:
+		last := offset + resp.ContentLength - 1
+		size, ok := strings.CutPrefix(resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-%d/", offset, last))
+		n, err := strconv.ParseInt(size, 10, 64)
+		if resp.StatusCode != http.StatusPartialContent || !ok || err != nil || n != last+1 {
+			return nil, fmt.Errorf("%w: Content-Range %.80q", ErrAnswer, resp.Header.Get("Content-Range"))
+		}
+		d.Size = n
+	case resp.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("%w: HTTP %s", ErrAnswer, resp.Status)
+	}
+	encoded, ok := strings.CutPrefix(resp.Header.Get("Repr-Digest"), "sha-256=:")
+	sum, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSuffix(encoded, ":"))
+	if !ok || err != nil || len(sum) != len(d.SHA256) {
+		return nil, fmt.Errorf("%w: Repr-Digest %.80q", ErrAnswer, resp.Header.Get("Repr-Digest"))
+	}
+	d.SHA256 = digest.SHA256(sum)
+	if d.Receipt, err = base64.StdEncoding.Strict().DecodeString(resp.Header.Get("Custody-Receipt")); err != nil {
+		return nil, fmt.Errorf("%w: Custody-Receipt: %w", ErrAnswer, err)
+	}
+	return d, nil
+}
+
+// Bundle is an export on its way, a zip file of unknown length.
+type Bundle struct {
+	io.ReadCloser
+	Name string // suggested by the service; not safe as a path
+}
+
+// Export seals an export of a case and gives the bundle, with the content of the
+// named working copies. A bundle that the service could not finish is an error to
+// its reader, never a short file.
+func (c *Client) Export(ctx context.Context, reference evidence.Name, contents []evidence.Path) (*Bundle, error) {
+	wanted := api.ExportRequest{Contents: make([]api.Path, len(contents))}
+	for i, path := range contents {
+		wanted.Contents[i] = path.String()
+	}
+	body, err := json.Marshal(wanted)
+	if err != nil {
+		return nil, fmt.Errorf("export %s: %w", reference, err)
+	}
+	req, err := c.stream(ctx, http.MethodPost, bytes.NewReader(body), "cases", string(reference), "exports")
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := c.send(req)
+	if err != nil {
+		return nil, err
+	}
+	return &Bundle{resp.Body, fileName(resp)}, nil
+}
+
+func fileName(resp *http.Response) string {
+	_, params, err := mime.ParseMediaType(resp.Header.Get("Content-Disposition"))
+	if err != nil {
+		return ""
+	}
+	return params["filename"]
+}
