@@ -41,6 +41,7 @@ const (
 // the signed one. With a wrong digest but a right list, the last segment is named.
 type Verdict struct {
 	Result     Result
+	SHA256     SHA256  // of what was read, on Match and Mismatch; past size, with one byte more
 	Damaged    []Range // do not lead from one midstate to the next, or are missing; empty on Match
 	Unreadable []Range // gave an error when read; empty on Match
 	Longer     bool    // the content goes on past its size
@@ -73,9 +74,9 @@ func Verify(ctx context.Context, open Open, size int64, list Midstates, want SHA
 		}
 	case n == size && got == want:
 		wrong := !slices.Equal(noted, list)
-		v = Verdict{Result: Match, ListWrong: wrong, Unstable: !wrong}
+		v = Verdict{Result: Match, SHA256: got, ListWrong: wrong, Unstable: !wrong}
 	default:
-		v.Result = Mismatch
+		v.Result, v.SHA256 = Mismatch, got
 		v.Longer = v.Longer || n > size
 	}
 	return v, nil
@@ -134,7 +135,7 @@ func VerifySegments(ctx context.Context, open Open, size int64, list Midstates, 
 	case len(v.Unreadable) > 0:
 		v.Result = Unreadable
 	default:
-		v.Result = Match
+		v.Result, v.SHA256 = Match, want
 	}
 	return v, nil
 }

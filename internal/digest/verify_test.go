@@ -110,6 +110,20 @@ func TestVerify(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			got := v.SHA256
+			if v.SHA256 = (SHA256{}); v.Result == Match && got != SHA256(sha256.Sum256(b)) {
+				t.Errorf("match, with the digest %s", got)
+			}
+			if v.Result == Mismatch {
+				r, err := row.open()(t.Context(), 0, size+1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				read, err := io.ReadAll(r)
+				if err != nil || got != SHA256(sha256.Sum256(read)) {
+					t.Errorf("mismatch, with the digest %s of other bytes (%v)", got, err)
+				}
+			}
 			if diff := cmp.Diff(row.v, v, cmpopts.EquateErrors()); diff != "" {
 				t.Error(diff)
 			}

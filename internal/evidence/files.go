@@ -1,13 +1,10 @@
 package evidence
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"iter"
 	"path"
 	"strings"
 
@@ -35,7 +32,7 @@ const maxListLine = 32 << 10
 // File is one file of a set.
 type File struct {
 	Name     string        `json:"name,omitempty"`     // relative path with '/', as UTF-8
-	NameB64  []byte        `json:"name_b64,omitempty"` // instead of name, for a path that is not UTF-8
+	NameB64  []byte        `json:"name_b64,omitempty"` // instead of name, for a path that is not plain text
 	SHA256   digest.SHA256 `json:"sha256"`
 	Size     int64         `json:"size"`               // bytes
 	Modified *Time         `json:"modified,omitempty"` // as its file system stated
@@ -43,6 +40,16 @@ type File struct {
 
 // ErrList: the list of a set is malformed.
 var ErrList = errors.New("malformed list of files")
+
+// Named gives the file with its relative path, in the member that can hold it.
+func (f File) Named(p string) File {
+	if text("name", p, 1, 4096, false) == nil {
+		f.Name, f.NameB64 = p, nil
+	} else {
+		f.Name, f.NameB64 = "", []byte(p)
+	}
+	return f
+}
 
 // Path gives the file's relative path.
 func (f File) Path() string {
@@ -85,45 +92,61 @@ func (f File) check() error {
 	return nil
 }
 
-// ReadFiles gives the files of a list, in the order of their bytes in the
-// content. It ends with the first error; a list that was read to its end without
-// one is well-formed.
-func ReadFiles(list io.Reader) iter.Seq2[File, error] {
-	return func(yield func(File, error) bool) {
-		lines := bufio.NewScanner(io.LimitReader(list, MaxList+1))
-		lines.Buffer(make([]byte, 4096), maxListLine)
-		lines.Split(wholeLines)
-		read, count := 0, 0
-		for lines.Scan() {
-			read += len(lines.Bytes())
-			count++
-			f, err := parseFile(lines.Bytes())
-			if err == nil && (read > MaxList || count > MaxFiles) {
-				err = fmt.Errorf("%w: too long", ErrList)
-			}
-			if err != nil {
-				yield(File{}, fmt.Errorf("line %d: %w", count, err))
-				return
-			}
-			if !yield(f, nil) {
-				return
-			}
-		}
-		if err := lines.Err(); err != nil {
-			yield(File{}, fmt.Errorf("line %d: %w", count+1, err))
-		}
-	}
+// ListParser is the strict reader of a list: its bytes are written to it, in
+// pieces of any size. The zero value is ready.
+type ListParser struct {
+	Each  func(f File, offset int64) error // called for every file with the offset of its bytes in the content; may be nil
+	line  []byte
+	read  int
+	count int
+	size  int64
 }
 
-// wholeLines splits into lines with their line break; a last line without one is an error.
-func wholeLines(data []byte, atEOF bool) (int, []byte, error) {
-	if i := bytes.IndexByte(data, '\n'); i >= 0 {
-		return i + 1, data[:i+1], nil
+// Write takes the next bytes of the list. It fails with [ErrList] as soon as
+// they cannot be part of one, or with the error of Each.
+func (l *ListParser) Write(p []byte) (int, error) {
+	if l.read += len(p); l.read > MaxList {
+		return 0, fmt.Errorf("%w: more than %d bytes", ErrList, MaxList)
 	}
-	if atEOF && len(data) > 0 {
-		return 0, nil, fmt.Errorf("%w: no line break at the end", ErrList)
+	n := len(p)
+	for len(p) > 0 {
+		piece, rest, whole := bytes.Cut(p, []byte("\n"))
+		if len(l.line)+len(piece) >= maxListLine {
+			return 0, fmt.Errorf("line %d: %w: too long", l.count+1, ErrList)
+		}
+		l.line, p = append(l.line, piece...), rest
+		if !whole {
+			break
+		}
+		if err := l.endLine(); err != nil {
+			return 0, fmt.Errorf("line %d: %w", l.count, err)
+		}
 	}
-	return 0, nil, nil
+	return n, nil
+}
+
+func (l *ListParser) endLine() error {
+	l.count++
+	f, err := parseFile(append(l.line, '\n'))
+	l.line = l.line[:0]
+	switch {
+	case err != nil:
+		return err
+	case l.count > MaxFiles || l.size+f.Size > MaxContent:
+		return fmt.Errorf("%w: too much", ErrList)
+	case l.Each != nil:
+		err = l.Each(f, l.size)
+	}
+	l.size += f.Size
+	return err
+}
+
+// Total ends the list and tells how many files of how many bytes it has.
+func (l *ListParser) Total() (count int, size int64, err error) {
+	if len(l.line) > 0 {
+		return 0, 0, fmt.Errorf("%w: no line break at the end", ErrList)
+	}
+	return l.count, l.size, nil
 }
 
 func parseFile(line []byte) (File, error) {

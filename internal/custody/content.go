@@ -1,0 +1,115 @@
+package custody
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/custodyd/custodyd/internal/database"
+	"github.com/custodyd/custodyd/internal/evidence"
+	"github.com/custodyd/custodyd/internal/identity"
+	"github.com/custodyd/custodyd/internal/objectstore"
+)
+
+// Download is a run of bytes of a working copy on its way to its person. The
+// entry that says so is durable already.
+type Download struct {
+	Copy     evidence.Copy
+	Offset   int64
+	Length   int64
+	Recorded Recorded
+	io.ReadCloser
+}
+
+// Fetch gives bytes of a working copy to the person it is bound to; a length of
+// -1 means to the end. For anything else (a master, another person's copy, one
+// that is quarantined or came back) the attempt is recorded as denied.
+func (s *Service) Fetch(ctx context.Context, c Caller, p evidence.Path, offset, length int64) (*Download, error) {
+	copied, err := s.find(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.allow(identity.CopyFetch); err != nil {
+		return nil, s.deny(ctx, c, copied.CopyID, evidence.Fetch, err)
+	}
+	if length == -1 {
+		length = max(copied.Size-offset, 0)
+	}
+	// The bytes are within reach before the entry claims that they leave.
+	object, ok := copied.Object(evidence.Content)
+	if !ok {
+		return nil, fmt.Errorf("copy %s: has no content object", copied.CopyID)
+	}
+	recorded, err := s.noteRead(ctx, c, copied.CopyID, evidence.Fetch, offset, length)
+	if err != nil {
+		return nil, err
+	}
+	content, err := s.objects.Open(ctx, stored(object), false)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	r, err := content.Range(ctx, offset, length)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, errors.Join(err, content.Close()))
+	}
+	return &Download{copied, offset, length, recorded, &contentReader{r, content}}, nil
+}
+
+// noteRead records that content is about to leave, or that it was asked for and
+// may not.
+func (s *Service) noteRead(ctx context.Context, c Caller, id evidence.CopyID, op evidence.Operation, offset, length int64) (Recorded, error) {
+	recorded, err := s.note(ctx, id.Case, &c, just(evidence.ContentRead{
+		Exhibit: id.Exhibit, Number: id.Number, Operation: op, Offset: offset, Length: length,
+	}))
+	var transition *evidence.TransitionError
+	if errors.Is(err, evidence.ErrForbidden) || errors.As(err, &transition) {
+		return Recorded{}, s.deny(ctx, c, id, op, err)
+	}
+	return recorded, err
+}
+
+// deny records an attempt that is refused, and gives the refusal. When it cannot
+// be recorded, that is the answer: nothing happens off the ledger, not even a no.
+func (s *Service) deny(ctx context.Context, c Caller, id evidence.CopyID, op evidence.Operation, refusal error) error {
+	_, err := s.note(ctx, id.Case, &c, just(evidence.AccessDenied{
+		Exhibit: id.Exhibit, Number: id.Number, Operation: op, Reason: refusal.Error(),
+	}))
+	if err != nil {
+		return fmt.Errorf("%w: record the denial: %w", ErrUnavailable, err)
+	}
+	return refusal
+}
+
+// find resolves a copy's path.
+func (s *Service) find(ctx context.Context, p evidence.Path) (evidence.Copy, error) {
+	var c evidence.Copy
+	err := s.db.View(ctx, func(tx *database.Tx) (err error) {
+		c, err = copyAt(tx, p)
+		return err
+	})
+	return c, err
+}
+
+func copyAt(tx *database.Tx, p evidence.Path) (evidence.Copy, error) {
+	holder, err := caseOf(tx, p.Case)
+	if err != nil {
+		return evidence.Copy{}, err
+	}
+	c, err := tx.Copy(evidence.CopyID{Case: holder.ID, Exhibit: p.Exhibit, Number: p.Copy})
+	if err != nil {
+		return evidence.Copy{}, fmt.Errorf("copy %s: %w", p, err)
+	}
+	return c, nil
+}
+
+// contentReader closes a range together with its content.
+type contentReader struct {
+	io.ReadCloser
+	content *objectstore.Content
+}
+
+// Close ends both.
+func (r *contentReader) Close() error {
+	return errors.Join(r.ReadCloser.Close(), r.content.Close())
+}

@@ -1,0 +1,244 @@
+package custody
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/custodyd/custodyd/internal/database"
+	"github.com/custodyd/custodyd/internal/evidence"
+	"github.com/custodyd/custodyd/internal/identity"
+	"github.com/custodyd/custodyd/internal/ledger"
+	"github.com/custodyd/custodyd/internal/objectstore"
+)
+
+// Questions a caller may ask of an error, beside those of package evidence.
+var (
+	// ErrUnauthenticated: no, an unknown or an expired session, or a sign-in that proves nothing.
+	ErrUnauthenticated = errors.New("not signed in")
+	// ErrSignature: the signature over a payload does not verify with the actor's key.
+	ErrSignature = errors.New("signature does not verify")
+	// ErrBusy: somebody else is at it; a retry makes sense.
+	ErrBusy = errors.New("busy")
+	// ErrUnavailable: the store or the ledger cannot be reached now; a retry makes sense.
+	ErrUnavailable = errors.New("unavailable")
+	// ErrStopped: the ledger's state is not known, nothing more is written until a restart.
+	ErrStopped = errors.New("the ledger has stopped")
+	// ErrRollback: the database holds less than what was signed before, or something else.
+	ErrRollback = errors.New("the database is not a continuation of what was signed")
+)
+
+// Objects keeps evidence bytes: package objectstore's S3 and Directory. When a
+// method that writes returns nil the bytes are durable and can no longer change.
+type Objects interface {
+	Describe() objectstore.Description
+	Put(ctx context.Context, key string, r io.Reader, size int64, until time.Time) (objectstore.Object, error)
+	Begin(ctx context.Context, key string, size int64, until time.Time) (objectstore.Upload, error)
+	WritePart(ctx context.Context, u objectstore.Upload, number int, r io.Reader, size int64) (objectstore.Part, error)
+	Complete(ctx context.Context, u objectstore.Upload, parts []objectstore.Part) (objectstore.Object, error)
+	Abort(ctx context.Context, u objectstore.Upload) error
+	Stat(ctx context.Context, key, version string) (objectstore.Object, error)
+	Open(ctx context.Context, o objectstore.Object, fromMedium bool) (*objectstore.Content, error)
+	Copy(ctx context.Context, src objectstore.Object, key string, until time.Time) (objectstore.Object, error)
+	List(ctx context.Context, prefix string) iter.Seq2[objectstore.Object, error]
+}
+
+// Config is what a service works with. Everything is required unless said.
+type Config struct {
+	Database *database.DB
+	Objects  Objects
+	Ledger   *ledger.Signer  // signs checkpoints
+	Key      identity.Signer // signs the service's own entries
+	Version  string          // of the program, for entries
+	Now      func() time.Time
+	Random   io.Reader
+	Logger   *slog.Logger
+	// Administrator is enrolled when the ledger is empty; otherwise ignored.
+	Administrator *evidence.PersonEnrolled
+	RetainDays    int           // suggested to whoever opens a case
+	Session       time.Duration // how long a sign-in holds
+	Workers       int           // cores for hashing
+}
+
+// Service is the custody service over one ledger.
+type Service struct {
+	cfg     Config
+	db      *database.DB
+	objects Objects
+	origin  ledger.Origin
+	log     *slog.Logger
+	started time.Time
+
+	appends    chan *draft
+	challenges challenges
+	uploads    sync.Map // uuid.UUID -> *writer: who is writing to an intake now
+	intakes    watch
+	checks     checks
+	counters   counters
+
+	ctx     context.Context // ends with the service: background work, not requests
+	cancel  context.CancelFunc
+	group   *errgroup.Group
+	reads   chan struct{} // permits to read whole copies back
+	stopped chan struct{}
+	stop    sync.Once
+	cause   error // why stopped; written before stopped is closed
+}
+
+// concurrentReads bounds how many copies are read back at once: each read uses
+// all cores already.
+const concurrentReads = 2
+
+// Open takes up the ledger in the database: it checks it against the signer's
+// own last checkpoint, signs what a crash left unsigned, enrols the service and
+// the first administrator when the ledger is empty, notes the start, and resumes
+// what was under way. Close must be called.
+func Open(ctx context.Context, cfg Config) (*Service, error) {
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s := &Service{
+		cfg: cfg, db: cfg.Database, objects: cfg.Objects, origin: cfg.Ledger.Key().Origin(), log: cfg.Logger,
+		started: cfg.Now(), appends: make(chan *draft, maxBatch), ctx: own, cancel: cancel,
+		reads: make(chan struct{}, concurrentReads), stopped: make(chan struct{}),
+	}
+	s.challenges.init()
+	s.intakes.init()
+	s.checks.init()
+	if got := s.db.Meta(); got.Origin != string(s.origin) || got.VerifierKey != cfg.Ledger.Key().String() {
+		cancel()
+		return nil, fmt.Errorf("%w: the database belongs to %s, the key to %s", ErrRollback, got.VerifierKey, cfg.Ledger.Key())
+	}
+	if err := s.takeUp(ctx); err != nil {
+		cancel()
+		return nil, err
+	}
+	s.group, s.ctx = errgroup.WithContext(own)
+	s.group.Go(func() error { s.commitLoop(); return nil })
+	if err := s.begin(ctx); err != nil {
+		return nil, errors.Join(err, s.Close(ctx))
+	}
+	return s, nil
+}
+
+// begin writes the first entries of a new ledger and the note of this start,
+// and resumes the work that a restart interrupted.
+func (s *Service) begin(ctx context.Context) error {
+	var people []evidence.Person
+	err := s.db.View(ctx, func(tx *database.Tx) (err error) {
+		people, err = tx.People()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if len(people) == 0 {
+		if s.cfg.Administrator == nil {
+			return errors.New("the ledger is empty and there is no administrator to enrol")
+		}
+		self := evidence.PersonEnrolled{
+			Principal: identity.Service, Name: "custodyd, the service", Roles: identity.Roles{identity.RoleService}, Key: s.cfg.Key.PublicKey(),
+		}
+		if _, err := s.note(ctx, evidence.CaseID{}, nil, just(self)); err != nil {
+			return fmt.Errorf("enrol the service: %w", err)
+		}
+		people = append(people, evidence.Person{Principal: identity.Service, Key: self.Key})
+	}
+	if people[0].Principal != identity.Service || people[0].Key != s.cfg.Key.PublicKey() {
+		return fmt.Errorf("the service's key %s is not the one enrolled in the ledger", s.cfg.Key.PublicKey().Fingerprint())
+	}
+	if len(people) == 1 {
+		if s.cfg.Administrator == nil {
+			return errors.New("the ledger has no administrator and there is none to enrol")
+		}
+		if _, err := s.note(ctx, evidence.CaseID{}, nil, just(*s.cfg.Administrator)); err != nil {
+			return fmt.Errorf("enrol the first administrator: %w", err)
+		}
+	}
+	store := s.objects.Describe()
+	_, err = s.note(ctx, evidence.CaseID{}, nil, just(evidence.ServiceStarted{
+		Version: s.cfg.Version, Store: store.Kind, Bucket: store.Bucket, Lock: string(store.Lock), Missing: store.Missing,
+	}))
+	if err != nil {
+		return fmt.Errorf("note the start: %w", err)
+	}
+	return s.resumeIntakes(ctx)
+}
+
+// Close stops taking work, waits for what is under way to reach a durable
+// point, and ends. The database, store and signer stay open: they are the caller's.
+func (s *Service) Close(context.Context) error {
+	s.cancel()
+	return s.group.Wait()
+}
+
+// Stopped is closed when the service can no longer write; Cause tells why.
+func (s *Service) Stopped() <-chan struct{} { return s.stopped }
+
+// Cause tells why the service stopped; nil while it has not.
+func (s *Service) Cause() error {
+	select {
+	case <-s.stopped:
+		return s.cause
+	default:
+		return nil
+	}
+}
+
+func (s *Service) halt(cause error) {
+	s.stop.Do(func() {
+		s.cause = fmt.Errorf("%w: %w", ErrStopped, cause)
+		s.log.Error("the ledger has stopped", "cause", cause)
+		close(s.stopped)
+	})
+}
+
+// Ready tells whether the service can take work now.
+func (s *Service) Ready(ctx context.Context) error {
+	if err := s.Cause(); err != nil {
+		return err
+	}
+	if err := s.db.View(ctx, func(tx *database.Tx) error { _, err := tx.Head(); return err }); err != nil {
+		return fmt.Errorf("%w: ledger: %w", ErrUnavailable, err)
+	}
+	for _, err := range s.objects.List(ctx, "ready-") {
+		if err != nil {
+			return fmt.Errorf("%w: object store: %w", ErrUnavailable, err)
+		}
+		break
+	}
+	return nil
+}
+
+// About is what anybody may know of the service.
+type About struct {
+	Origin      ledger.Origin
+	VerifierKey ledger.VerifierKey
+	Version     string
+	Store       objectstore.Description
+	RetainDays  int
+	Started     time.Time
+}
+
+// About tells what the service is.
+func (s *Service) About() About {
+	return About{
+		Origin: s.origin, VerifierKey: s.cfg.Ledger.Key(), Version: s.cfg.Version,
+		Store: s.objects.Describe(), RetainDays: s.cfg.RetainDays, Started: s.started,
+	}
+}
+
+// newID draws a version 7 UUID.
+func (s *Service) newID() (uuid.UUID, error) {
+	id, err := uuid.NewV7FromReader(s.cfg.Random)
+	if err != nil {
+		return uuid.UUID{}, fmt.Errorf("draw an id: %w", err)
+	}
+	return id, nil
+}

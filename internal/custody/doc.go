@@ -1,0 +1,44 @@
+// Package custody holds every operation of the service. Each makes one
+// permission check, asks the law of package evidence once, and commits once.
+//
+// # Order
+//
+// Object first, entry second, published checkpoint third. Before the database
+// transaction of an operation commits, nothing happened; after it, everything
+// did. What a crash leaves between two durable steps, and what makes it good:
+//
+//	after the step                        what is there                     who goes on
+//	intake.declared committed             the entry, an upload to receive   the client sends bytes, or abandons
+//	Begin of the store's upload           an empty upload, not noted        the next write begins another one; the
+//	                                                                        store's orphan holds no object
+//	a part is durable                     a part, not noted                 the same part is written again
+//	the part is noted                     offset and hash state             the client sends from the offset
+//	Complete of the store's upload        the object, not noted             Open resumes the job: Complete again gives
+//	                                                                        the same object
+//	the midstate list is put              the list, not noted               Open resumes the job: the key is taken, the
+//	                                                                        list is read and must be the same
+//	facts noted (phase ready)             all objects, explained by the     the client asks for the facts and signs
+//	                                      declaration
+//	copy.sealed committed                 the copy, no checkpoint over it   Open signs a checkpoint; the client sends the
+//	                                                                        same payload and gets the receipt
+//	checkpoint signed                     it is with the signer, not in     Open signs the same checkpoint again
+//	                                      the database
+//
+// An object is therefore always explained: its key is that of an intake, and
+// the intake was declared before the first byte. A read of content is an entry
+// before the first byte leaves.
+//
+// # One committer
+//
+// One goroutine takes all waiting appends, without a timer, into one
+// transaction. An append that the law refuses fails alone. When a commit's
+// outcome is unknown, or the signer refuses, the service stops for good
+// ([Service.Stopped]): the restart reads what is there, the client retries with
+// the same payload and gets the same receipt.
+//
+// # Who signs
+//
+// A person signs what a person decides: [Service.Record]. What the service
+// itself does or notices (reads, fixity, quarantine, denials, exports, its own
+// start) it signs with its own SSH key, naming the person it acted for.
+package custody

@@ -1,0 +1,220 @@
+package custody
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"time"
+
+	"github.com/custodyd/custodyd/internal/bundle"
+	"github.com/custodyd/custodyd/internal/database"
+	"github.com/custodyd/custodyd/internal/digest"
+	"github.com/custodyd/custodyd/internal/evidence"
+	"github.com/custodyd/custodyd/internal/identity"
+	"github.com/custodyd/custodyd/internal/ledger"
+)
+
+// Export is a bundle that can be written now. Its seal stands in the ledger.
+type Export struct {
+	Reference evidence.Name
+	Recorded  Recorded // the seal
+	source    bundle.Source
+}
+
+// maxContents bounds the working copies whose bytes one bundle holds.
+const maxContents = 200
+
+// Export seals a case's chain for a bundle: with the seal, dropped newest
+// entries show. contents names working copies bound to the caller whose bytes the
+// bundle will hold; each is an entry before the first byte leaves.
+func (s *Service) Export(ctx context.Context, c Caller, ref evidence.Name, contents []evidence.Path) (*Export, error) {
+	if err := c.allow(identity.ExportCreate); err != nil {
+		return nil, err
+	}
+	if len(contents) > maxContents {
+		return nil, &evidence.FieldError{Field: "contents", Problem: fmt.Sprintf("names %d copies, want at most %d", len(contents), maxContents)}
+	}
+	var holder evidence.Case
+	err := s.db.View(ctx, func(tx *database.Tx) (err error) {
+		holder, err = caseOf(tx, ref)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]evidence.CopyID, 0, len(contents))
+	for _, p := range contents {
+		if p.Case != ref {
+			return nil, &evidence.FieldError{Field: "contents", Problem: fmt.Sprintf("%s is of another case", p)}
+		}
+		copied, err := s.find(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		if err := c.allow(identity.CopyFetch); err != nil {
+			return nil, s.deny(ctx, c, copied.CopyID, evidence.Export, err)
+		}
+		if _, err := s.noteRead(ctx, c, copied.CopyID, evidence.Export, 0, copied.Size); err != nil {
+			return nil, err
+		}
+		ids = append(ids, copied.CopyID)
+	}
+	var copies []evidence.Copy
+	var seal evidence.CaseExported
+	recorded, err := s.note(ctx, holder.ID, &c, func(tx *database.Tx) (evidence.Body, error) {
+		var err error
+		if copies, err = tx.Copies(holder.ID); err != nil {
+			return nil, err
+		}
+		seal = evidence.CaseExported{Contents: ids}
+		if seal.Case, err = chainEnd(tx, holder.ID); err != nil {
+			return nil, err
+		}
+		seal.System, err = chainEnd(tx, evidence.CaseID{})
+		return seal, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	receipt, err := ledger.ParseReceipt(recorded.Receipt)
+	if err != nil {
+		return nil, err
+	}
+	e := &Export{Reference: ref, Recorded: recorded}
+	e.source = bundle.Source{
+		Reference: ref, Created: recorded.Time.Time(), Checkpoint: receipt.Checkpoint, Key: s.cfg.Ledger.Key(),
+		Entries: s.entriesOf(context.WithoutCancel(ctx), receipt.Checkpoint,
+			chain{evidence.CaseID{}, seal.System.Entries}, chain{holder.ID, recorded.CaseSeq + 1}),
+		Objects: s.bundled(copies, ids),
+	}
+	return e, nil
+}
+
+func chainEnd(tx *database.Tx, c evidence.CaseID) (evidence.ChainEnd, error) {
+	head, err := tx.CaseHead(ledger.CaseID(c))
+	return evidence.ChainEnd{Entries: head.Size, Head: digest.SHA256(head.Last)}, err
+}
+
+// WriteTo writes the bundle. When it fails what was written cannot be taken for a
+// bundle; exporting again makes another seal.
+func (e *Export) WriteTo(ctx context.Context, w io.Writer) error {
+	return bundle.Write(ctx, w, e.source)
+}
+
+// chain is the first entries of a case's chain.
+type chain struct {
+	of    evidence.CaseID
+	until int64 // how many
+}
+
+// exportPage is how many entries of a chain are read at once.
+const exportPage = 256
+
+// entriesOf gives the entries of chains by rising seq, with their receipts under
+// one checkpoint. Each page is read in a view of its own: entries do not change.
+func (s *Service) entriesOf(ctx context.Context, signed []byte, chains ...chain) iter.Seq2[bundle.Entry, error] {
+	return func(yield func(bundle.Entry, error) bool) {
+		cursors := make([]cursor, len(chains))
+		for i, c := range chains {
+			cursors[i] = cursor{chain: c}
+		}
+		for {
+			var next *cursor
+			for i := range cursors {
+				if err := s.fill(ctx, signed, &cursors[i]); err != nil {
+					yield(bundle.Entry{}, err)
+					return
+				}
+				if len(cursors[i].page) > 0 && (next == nil || cursors[i].page[0].seq < next.page[0].seq) {
+					next = &cursors[i]
+				}
+			}
+			if next == nil || !yield(next.page[0].Entry, nil) {
+				return
+			}
+			next.page = next.page[1:]
+		}
+	}
+}
+
+// cursor is a place in a chain.
+type cursor struct {
+	chain
+	at   int64 // case sequence number after the page
+	page []numbered
+}
+
+type numbered struct {
+	bundle.Entry
+	seq int64
+}
+
+// fill reads the next page of a chain when the last one is used up.
+func (s *Service) fill(ctx context.Context, signed []byte, c *cursor) error {
+	if len(c.page) > 0 || c.at >= c.until {
+		return nil
+	}
+	return s.db.View(ctx, func(tx *database.Tx) error {
+		entries, err := tx.CaseEntries(ledger.CaseID(c.of), c.at, int(min(exportPage, c.until-c.at)))
+		if err != nil {
+			return err
+		}
+		if len(entries) == 0 {
+			return fmt.Errorf("chain of case %s: entry %d is missing", c.of, c.at)
+		}
+		hashes := memo(tx.Hashes())
+		for _, e := range entries {
+			receipt, err := receiptUnder(hashes, tx, signed, s.cfg.Ledger.Key(), e.Seq)
+			if err != nil {
+				return err
+			}
+			c.page = append(c.page, numbered{bundle.Entry{
+				Envelope: e.Envelope, Payload: e.Payload, Signature: e.Signature, Receipt: receipt.Marshal(),
+			}, e.Seq})
+		}
+		c.at = entries[len(entries)-1].CaseSeq + 1
+		return nil
+	})
+}
+
+// bundled gives the objects a bundle holds: lists and logs of every copy, and the
+// content of the chosen working copies.
+func (s *Service) bundled(copies []evidence.Copy, contents []evidence.CopyID) []bundle.Object {
+	chosen := map[evidence.CopyID]bool{}
+	for _, id := range contents {
+		chosen[id] = true
+	}
+	var objects []bundle.Object
+	for _, c := range copies {
+		for _, o := range c.Objects {
+			if o.Role == evidence.Content && !(chosen[c.CopyID] && c.Class == evidence.Working) {
+				continue // masters never leave
+			}
+			objects = append(objects, bundle.Object{
+				Role: o.Role, Exhibit: c.Exhibit, Number: c.Number, Size: o.Size, SHA256: o.SHA256,
+				Open: func(ctx context.Context) (io.ReadCloser, error) { return s.openWhole(ctx, o) },
+			})
+		}
+	}
+	return objects
+}
+
+func (s *Service) openWhole(ctx context.Context, o evidence.Object) (io.ReadCloser, error) {
+	content, err := s.objects.Open(ctx, stored(o), false)
+	if err != nil {
+		return nil, err
+	}
+	r, err := content.Range(ctx, 0, o.Size)
+	if err != nil {
+		closeQuietly(content)
+		return nil, err
+	}
+	return &contentReader{r, content}, nil
+}
+
+// Name is the file name of the bundle.
+func (e *Export) Name() string { return string(e.Reference) + ".zip" }
+
+// Created is the moment of the seal.
+func (e *Export) Created() time.Time { return e.source.Created }

@@ -1,0 +1,163 @@
+package custody
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/custodyd/custodyd/internal/database"
+	"github.com/custodyd/custodyd/internal/evidence"
+	"github.com/custodyd/custodyd/internal/identity"
+)
+
+// Caller is who asks, and how that was established.
+type Caller struct {
+	Principal identity.Principal
+	Roles     identity.Roles
+	Method    string
+}
+
+// methodSession is a bearer token given for an SSH signature over a challenge.
+const methodSession = "session"
+
+// allow checks a permission of the caller.
+func (c Caller) allow(p identity.Permission) error {
+	if !c.Roles.Allow(p) {
+		return fmt.Errorf("%w: %s needs the permission %s", evidence.ErrForbidden, c.Principal, p)
+	}
+	return nil
+}
+
+// Session is a sign-in.
+type Session struct {
+	Token     identity.Token // the only copy: the server keeps its hash
+	Principal identity.Principal
+	Roles     identity.Roles
+	Expires   time.Time
+}
+
+const (
+	challengeLife = 2 * time.Minute
+	maxChallenges = 10_000
+)
+
+// challenges are the texts that were given out to be signed, each good once.
+type challenges struct {
+	mu   sync.Mutex
+	open map[string]time.Time // text -> expiry
+}
+
+func (c *challenges) init() { c.open = map[string]time.Time{} }
+
+func (c *challenges) add(text string, expires, now time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.open) >= maxChallenges {
+		for t, e := range c.open {
+			if !e.After(now) {
+				delete(c.open, t)
+			}
+		}
+	}
+	if len(c.open) >= maxChallenges {
+		return fmt.Errorf("%w: too many sign-ins are under way", ErrBusy)
+	}
+	c.open[text] = expires
+	return nil
+}
+
+// take uses a challenge up.
+func (c *challenges) take(text string, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	expires, ok := c.open[text]
+	delete(c.open, text)
+	return ok && expires.After(now)
+}
+
+// Challenge gives a text for the principal to sign in the namespace
+// custody-session. It does not tell whether the principal is known.
+func (s *Service) Challenge(_ context.Context, p identity.Principal) (identity.Challenge, error) {
+	now := s.cfg.Now()
+	challenge, err := identity.NewChallenge(string(s.origin), p, now.Add(challengeLife), s.cfg.Random)
+	if err != nil {
+		return identity.Challenge{}, err
+	}
+	return challenge, s.challenges.add(challenge.Text(), challenge.Expires, now)
+}
+
+// SignIn gives a session for a signed challenge. Whatever is wrong with it, the
+// answer is [ErrUnauthenticated], without the reason.
+func (s *Service) SignIn(ctx context.Context, text string, signature []byte) (Session, error) {
+	now := s.cfg.Now()
+	challenge, err := identity.ParseChallenge(text)
+	if err != nil || challenge.Origin != string(s.origin) || !s.challenges.take(text, now) {
+		return Session{}, fmt.Errorf("%w: the challenge is not one of ours, or too old", ErrUnauthenticated)
+	}
+	var person evidence.Person
+	err = s.db.View(ctx, func(tx *database.Tx) (err error) {
+		person, err = tx.Person(challenge.Principal)
+		return err
+	})
+	if err != nil && !errors.Is(err, evidence.ErrNotFound) {
+		return Session{}, err
+	}
+	if err != nil || person.Revoked != nil || person.Principal == identity.Service ||
+		identity.Verify(person.Key, identity.NamespaceSession, []byte(text), signature) != nil {
+		return Session{}, fmt.Errorf("%w: the signature is not by the key of an enrolled %s", ErrUnauthenticated, challenge.Principal)
+	}
+	token, hash, err := identity.NewToken(s.cfg.Random)
+	if err != nil {
+		return Session{}, err
+	}
+	expires := now.Add(s.cfg.Session).UTC().Truncate(time.Second)
+	err = s.db.Update(ctx, func(tx *database.Tx) error {
+		if err := tx.PurgeSessions(now); err != nil {
+			return err
+		}
+		return tx.SaveSession(database.Session{Hash: hash, Principal: person.Principal, Method: methodSession, Expires: expires})
+	})
+	if err != nil {
+		return Session{}, err
+	}
+	return Session{Token: token, Principal: person.Principal, Roles: person.Roles, Expires: expires}, nil
+}
+
+// Authenticate tells whose session a bearer token is. Roles are those of now.
+func (s *Service) Authenticate(ctx context.Context, bearer string) (Caller, error) {
+	hash, err := identity.HashToken(bearer)
+	if err != nil {
+		return Caller{}, ErrUnauthenticated
+	}
+	var caller Caller
+	err = s.db.View(ctx, func(tx *database.Tx) error {
+		session, err := tx.Session(hash)
+		if err != nil {
+			return err
+		}
+		person, err := tx.Person(session.Principal)
+		if err != nil {
+			return err
+		}
+		if !session.Expires.After(s.cfg.Now()) || person.Revoked != nil {
+			return evidence.ErrNotFound
+		}
+		caller = Caller{person.Principal, person.Roles, session.Method}
+		return nil
+	})
+	if errors.Is(err, evidence.ErrNotFound) {
+		return Caller{}, ErrUnauthenticated
+	}
+	return caller, err
+}
+
+// SignOut ends a session.
+func (s *Service) SignOut(ctx context.Context, bearer string) error {
+	hash, err := identity.HashToken(bearer)
+	if err != nil {
+		return ErrUnauthenticated
+	}
+	return s.db.Update(ctx, func(tx *database.Tx) error { return tx.DeleteSession(hash) })
+}
