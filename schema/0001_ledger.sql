@@ -8,16 +8,18 @@ CREATE TABLE meta (
 ) STRICT;
 
 -- leaf is the envelope's leaf hash: the name by which actors say what they had seen.
+-- It is looked up in the chain of its case, newest first, in the index at the end:
+-- an index by leaf alone would cost each entry a page, as hashes come in no order.
 CREATE TABLE entries (
     seq       INTEGER NOT NULL PRIMARY KEY CHECK (seq >= 0),
     case_id   BLOB    NOT NULL CHECK (length(case_id) = 16),
     case_seq  INTEGER NOT NULL CHECK (case_seq >= 0),
     event_id  BLOB    NOT NULL UNIQUE CHECK (length(event_id) = 16),
-    leaf      BLOB    NOT NULL UNIQUE CHECK (length(leaf) = 32),
+    leaf      BLOB    NOT NULL CHECK (length(leaf) = 32),
     envelope  BLOB    NOT NULL CHECK (length(envelope) > 0),
     payload   BLOB    NOT NULL CHECK (length(payload) > 0),
     signature BLOB    NOT NULL CHECK (length(signature) > 0),
-    UNIQUE (case_id, case_seq)
+    UNIQUE (case_id, case_seq, leaf)
 ) STRICT;
 
 -- The stored hashes of the tree, in the order of golang.org/x/mod/sumdb/tlog.

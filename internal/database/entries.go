@@ -130,7 +130,9 @@ func (tx *Tx) CaseHead(id ledger.CaseID) (ledger.CaseHead, error) {
 // Entry implements [evidence.View].
 func (tx *Tx) Entry(id evidence.CaseID, leaf digest.SHA256) (int64, error) {
 	var caseSeq int64
-	err := tx.one("SELECT case_seq FROM entries WHERE leaf = ? AND case_id = ?", []any{leaf[:], id[:]}, &caseSeq)
+	// Newest first: what an actor has seen is seldom old.
+	err := tx.one("SELECT case_seq FROM entries WHERE case_id = ? AND leaf = ? ORDER BY case_seq DESC LIMIT 1",
+		[]any{id[:], leaf[:]}, &caseSeq)
 	return caseSeq, err
 }
 

@@ -63,7 +63,7 @@ func (c connector) Connect(context.Context) (driver.Conn, error) { return c.Driv
 // Driver implements [driver.Connector].
 func (connector) Driver() driver.Driver {
 	return &sqlite3.SQLiteDriver{ConnectHook: func(conn *sqlite3.SQLiteConn) error {
-		_, err := conn.Exec("PRAGMA journal_size_limit = 16777216", nil)
+		_, err := conn.Exec("PRAGMA wal_autocheckpoint = 4096; PRAGMA journal_size_limit = 16777216", nil)
 		return err
 	}}
 }
