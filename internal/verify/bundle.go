@@ -1,0 +1,250 @@
+package verify
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/custodyd/custodyd/internal/bundle"
+	"github.com/custodyd/custodyd/internal/evidence"
+	"github.com/custodyd/custodyd/internal/ledger"
+)
+
+// Options are how to judge.
+type Options struct {
+	Policy   *Policy       // nil: nobody is believed, and the verdict is at best incomplete
+	Workers  int           // 0: one for each core
+	Progress func(n int64) // told the bytes of evidence and files that were hashed, from any goroutine
+}
+
+func (o Options) workers() int {
+	if o.Workers > 0 {
+		return o.Workers
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// Bundle judges a bundle. What is wrong with it stands in the report; the error is
+// that of ctx.
+func Bundle(ctx context.Context, b *bundle.Bundle, o Options) (Report, error) {
+	j := &judge{
+		b: b, o: o, r: newReport(), state: evidence.NewMemory(), seqs: map[int64]bool{}, ids: map[uuid.UUID]int64{},
+		sources: map[evidence.CopyID]string{},
+	}
+	j.checkpoint()
+	if err := j.entries(ctx); err != nil {
+		return Report{}, fmt.Errorf("verify bundle: %w", err)
+	}
+	j.summary()
+	if err := b.Check(ctx, o.workers(), j.bySegments, o.Progress); err != nil {
+		return Report{}, fmt.Errorf("verify bundle: %w", err)
+	}
+	if err := j.objects(ctx); err != nil {
+		return Report{}, fmt.Errorf("verify bundle: %w", err)
+	}
+	j.limits()
+	found := j.r.Findings
+	j.r.Findings = []Finding{}
+	j.r.faults(b) // first, though the last of them are known only now
+	j.r.Findings = append(j.r.Findings, found...)
+	j.r.conclude()
+	return j.r, nil
+}
+
+// judge is one judgement of a bundle.
+type judge struct {
+	b *bundle.Bundle
+	o Options
+	r Report
+
+	key  ledger.VerifierKey // that the checkpoint must be signed with
+	note []byte             // the checkpoint as it stands in the bundle
+	tree ledger.Checkpoint  // zero when there is none to be read
+
+	chains  *ledger.CaseChecker
+	id      ledger.CaseID // the bundle's case
+	state   *evidence.Memory
+	seqs    map[int64]bool
+	ids     map[uuid.UUID]int64
+	signers []byte // allowed_signers, as the entries say
+	last    *entry // newest of the case
+	sources map[evidence.CopyID]string
+	copies  map[evidence.CopyID]evidence.Copy
+}
+
+// checkpoint judges the checkpoint, its parts and the key that it is signed with.
+func (j *judge) checkpoint() {
+	own, known := j.ownKey()
+	j.key = own
+	if p := j.o.Policy; p != nil {
+		j.key, j.r.Policy = p.Key, true
+		if known && own != p.Key {
+			j.r.find(CodeKeyDiffers, bundle.KeyFile, "the bundle brings the key %s, the policy demands %s", own, p.Key)
+		}
+	}
+	note, err := j.b.ReadFile(bundle.CheckpointFile)
+	if err != nil {
+		return // a fault of the container
+	}
+	j.note = note
+	tree, err := ledger.OpenCheckpoint(note, j.key)
+	signed := err == nil
+	switch {
+	case signed:
+		j.parts()
+	case errors.Is(err, ledger.ErrUnsigned):
+		j.r.find(CodeCheckpointSignature, bundle.CheckpointFile, "%v", err)
+	case errors.Is(err, ledger.ErrOrigin):
+		j.r.find(CodeCheckpointOrigin, bundle.CheckpointFile, "%v", err)
+	default:
+		j.r.find(CodeCheckpointForm, bundle.CheckpointFile, "%v", err)
+	}
+	if !signed {
+		// Nobody vouches for it; still, do the entries agree with it?
+		body, _, _ := bytes.Cut(note, []byte("\n\n"))
+		if tree, err = ledger.ParseCheckpoint(append(bytes.Clone(body), '\n')); err != nil {
+			return
+		}
+	}
+	j.tree = tree
+	j.r.Checkpoint = &Checkpoint{Origin: tree.Origin, Size: tree.Size, Root: tree.Root, Trusted: signed && j.r.Policy}
+}
+
+// ownKey gives the key that the bundle brings.
+func (j *judge) ownKey() (ledger.VerifierKey, bool) {
+	text, err := j.b.ReadFile(bundle.KeyFile)
+	if err != nil {
+		return ledger.VerifierKey{}, false
+	}
+	line, ok := strings.CutSuffix(string(text), "\n")
+	key, err := ledger.ParseVerifierKey(line)
+	if err != nil || !ok {
+		j.r.find(CodeKeyForm, bundle.KeyFile, "is not a verifier key and a newline")
+		return ledger.VerifierKey{}, false
+	}
+	want, err := key.PEM()
+	if err != nil {
+		j.r.find(CodeKeyForm, bundle.KeyFile, "%v", err)
+		return ledger.VerifierKey{}, false
+	}
+	if text, err := j.b.ReadFile(bundle.KeyPEMFile); err == nil && !bytes.Equal(text, want) {
+		j.r.find(CodeKeyPEM, bundle.KeyPEMFile, "is not the key of %s", bundle.KeyFile)
+	}
+	return key, true
+}
+
+// parts compares the files made for openssl.
+func (j *judge) parts() {
+	body, sig, err := ledger.SplitCheckpoint(j.note, j.key)
+	if err != nil {
+		j.r.find(CodeCheckpointForm, bundle.CheckpointFile, "%v", err)
+		return
+	}
+	for _, part := range []struct {
+		path string
+		want []byte
+	}{{bundle.CheckpointBodyFile, body}, {bundle.CheckpointSigFile, sig}} {
+		if text, err := j.b.ReadFile(part.path); err == nil && !bytes.Equal(text, part.want) {
+			j.r.find(CodeCheckpointParts, part.path, "is not what stands in the checkpoint")
+		}
+	}
+}
+
+// summary says what the entries came to.
+func (j *judge) summary() {
+	people, err := j.state.People()
+	if err != nil {
+		people = nil // Memory has no errors
+	}
+	for _, p := range people {
+		j.r.People = append(j.r.People, Person{
+			Principal: p.Principal, Name: p.Name, Roles: p.Roles, Fingerprint: p.Key.Fingerprint(), Enrolled: p.Enrolled, Revoked: p.Revoked,
+		})
+	}
+	if c, err := j.state.Case(evidence.CaseID(j.id)); err == nil {
+		j.r.Case = &Case{
+			ID: c.ID, Reference: c.Reference, Title: c.Title, Jurisdictions: c.Jurisdictions, State: c.State,
+			Entries: j.chains.CaseHead(j.id).Size,
+		}
+		if top := j.b.Reference(); top != "" && top != string(c.Reference) {
+			j.r.find(Code(bundle.FaultReference), top, "the bundle is named so, its case is %s", c.Reference)
+		}
+	}
+	all := j.state.All()
+	j.copies = map[evidence.CopyID]evidence.Copy{}
+	slices.SortFunc(all.Copies, func(x, y evidence.Copy) int {
+		return cmp.Or(cmp.Compare(x.Exhibit, y.Exhibit), cmp.Compare(x.Class, y.Class),
+			cmp.Compare(len(x.Number), len(y.Number)), cmp.Compare(x.Number, y.Number))
+	})
+	for _, c := range all.Copies {
+		j.copies[c.CopyID] = c
+		content, _ := c.Object(evidence.Content)
+		j.r.Copies = append(j.r.Copies, Copy{
+			Copy: c.String(), Class: c.Class, Title: c.Title, Size: c.Size, Digests: c.Digests, State: c.State,
+			Quarantined: c.Quarantined(), Custodian: c.Custodian, Of: c.Of, To: c.To, Lock: c.Lock,
+			RetainUntil: content.RetainUntil, ReadSource: j.sources[c.CopyID], id: c.CopyID,
+		})
+	}
+	slices.SortFunc(all.Findings, func(x, y evidence.Finding) int { return cmp.Compare(x.Number, y.Number) })
+	for _, f := range all.Findings {
+		j.r.Recorded = append(j.r.Recorded, Recorded{
+			Number: f.Number, Copy: string(f.Exhibit) + "/" + string(f.Copy), What: f.What, State: f.State, Opened: f.Opened,
+		})
+	}
+}
+
+// limits says what the report does not cover, and what should be known beside it.
+func (j *judge) limits() {
+	for _, c := range j.r.Copies {
+		switch c.Lock {
+		case "none":
+			j.r.note("%s: nothing in the store keeps it from being changed or deleted (lock: none)", c.Copy)
+		case "directory":
+			j.r.note("%s: the store is a directory; its administrator can change or delete it (lock: directory)", c.Copy)
+		case "governance":
+			j.r.note("%s: some administrators of the store can lift its lock (lock: governance)", c.Copy)
+		}
+		if c.ReadSource == "cache" {
+			j.r.note("%s: when sealed it was read back from memory, the medium could not be asked", c.Copy)
+		}
+	}
+	if j.o.Policy == nil {
+		origin := j.key.Origin()
+		j.r.unchecked(true, "whose key signed the checkpoint: there is no policy for %s. "+
+			"Get one where the ledger is known (custody-cli setup writes it), or compare the key by hand: %s", origin, j.key)
+	} else {
+		for _, w := range j.o.Policy.Witnesses {
+			j.r.unchecked(true, "the signature of the witness %s, which the policy demands: this version cannot", w)
+		}
+	}
+	if e := j.r.Export; e != nil {
+		j.r.unchecked(false, "what happened after entry %d, the export", e.Entry)
+	}
+	j.r.unchecked(false, "outside witnesses and time stamps: none is demanded, so the times are those of the ledger's own clock, "+
+		"and that others were shown the same ledger rests on its key")
+	j.r.unchecked(false, "other cases: of them there are only hashes here, so a reference, an upload or an id used in two cases would not show")
+	j.r.unchecked(false, "%s and %s: nobody has signed them", bundle.ReadmeFile, bundle.BagInfoFile)
+	var absent []string
+	others := false
+	for _, c := range j.r.Copies {
+		if c.Content == "" {
+			absent = append(absent, c.Copy)
+		} else {
+			others = others || len(c.Digests.Algorithms()) > 1
+		}
+	}
+	if len(absent) > 0 {
+		j.r.unchecked(false, "the bytes of %s: they are not in the bundle. Check a file with custody-cli verify FILE --against BUNDLE",
+			strings.Join(absent, ", "))
+	}
+	if others {
+		j.r.unchecked(false, "digests of contents other than SHA-256")
+	}
+}

@@ -1,0 +1,223 @@
+package verify
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"sync/atomic"
+
+	"github.com/custodyd/custodyd/internal/bundle"
+	"github.com/custodyd/custodyd/internal/evidence"
+	"github.com/custodyd/custodyd/internal/identity"
+	"github.com/custodyd/custodyd/internal/ledger"
+)
+
+// batchSize is how many entries are held in memory at a time.
+const batchSize = 1024
+
+// entry is one line of entries.jsonl with what belongs to it.
+type entry struct {
+	line      []byte
+	envelope  ledger.Envelope
+	leaf      ledger.Hash
+	malformed error // the line is no envelope
+
+	payload, signature []byte // nil when missing
+	event              *evidence.Event
+	key                identity.PublicKey // that must have signed; zero: not known
+
+	found []Finding
+}
+
+func (e *entry) find(code Code, format string, args ...any) {
+	e.found = append(e.found, Finding{Code: code, Subject: fmt.Sprintf("entry %d", e.envelope.Seq), Detail: fmt.Sprintf(format, args...)})
+}
+
+// entries judges all that the ledger's entries consist of: in parallel what concerns
+// each alone, in order the chains and the law, in parallel the signatures.
+func (j *judge) entries(ctx context.Context) error {
+	if !j.b.Has(bundle.EntriesFile) {
+		j.chains = ledger.NewCaseChecker(j.origin())
+		return nil // a fault of the container
+	}
+	err := j.lines(ctx, func(line []byte) error {
+		if e, err := ledger.ParseEnvelope(line); err == nil && !e.Case.IsZero() {
+			j.id = e.Case // that of the newest entry of any case: the export
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	j.chains = ledger.NewCaseChecker(j.origin(), ledger.CaseID{}, j.id)
+	var batch []*entry
+	err = j.lines(ctx, func(line []byte) error {
+		if batch = append(batch, &entry{line: bytes.Clone(line)}); len(batch) < batchSize {
+			return nil
+		}
+		err := j.batch(ctx, batch)
+		batch = batch[:0]
+		return err
+	})
+	if err == nil {
+		err = j.batch(ctx, batch)
+	}
+	if err != nil && ctx.Err() == nil {
+		j.r.find(CodeEntriesForm, bundle.EntriesFile, "%v", err)
+	}
+	j.ends()
+	return ctx.Err()
+}
+
+// origin is the ledger that all entries must be of.
+func (j *judge) origin() ledger.Origin {
+	if j.tree.Origin != "" {
+		return j.tree.Origin
+	}
+	return j.key.Origin()
+}
+
+// lines visits every line of entries.jsonl. The error is that of visit or ctx. That
+// lines are malformed is told once, with the second pass.
+func (j *judge) lines(ctx context.Context, visit func(line []byte) error) error {
+	r, err := j.b.OpenFile(bundle.EntriesFile)
+	if err != nil {
+		return nil // a fault of the container, as Check will see
+	}
+	defer func() { _ = r.Close() }() // only read from
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 64<<10)
+	lines.Split(func(data []byte, atEOF bool) (int, []byte, error) {
+		if i := bytes.IndexByte(data, '\n'); i >= 0 {
+			return i + 1, data[:i], nil
+		}
+		if atEOF && len(data) > 0 {
+			return len(data), append(bytes.Clone(data), '\n'), nil // no envelope, so it will be told
+		}
+		return 0, nil, nil
+	})
+	for lines.Scan() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := visit(lines.Bytes()); err != nil {
+			return err
+		}
+	}
+	if j.chains != nil && errors.Is(lines.Err(), bufio.ErrTooLong) {
+		j.r.find(CodeEntriesForm, bundle.EntriesFile, "has a line of more than %d bytes; what follows was not read", 64<<10)
+	}
+	return ctx.Err()
+}
+
+// batch judges some entries that follow each other.
+func (j *judge) batch(ctx context.Context, batch []*entry) error {
+	if err := j.parallel(ctx, batch, j.look); err != nil {
+		return err
+	}
+	for _, e := range batch {
+		j.follow(e)
+	}
+	if err := j.parallel(ctx, batch, j.signed); err != nil {
+		return err
+	}
+	for _, e := range batch {
+		j.r.Findings = append(j.r.Findings, e.found...)
+	}
+	return nil
+}
+
+// parallel does something with each entry, on all cores.
+func (j *judge) parallel(ctx context.Context, batch []*entry, do func(*entry)) error {
+	var next atomic.Int64
+	var running sync.WaitGroup
+	for range min(j.o.workers(), len(batch)) {
+		running.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(batch)) && ctx.Err() == nil; i = next.Add(1) - 1 {
+				do(batch[i])
+			}
+		})
+	}
+	running.Wait()
+	return ctx.Err()
+}
+
+// look judges what can be judged of an entry alone.
+func (j *judge) look(e *entry) {
+	e.leaf = ledger.LeafHash(e.line)
+	if e.envelope, e.malformed = ledger.ParseEnvelope(e.line); e.malformed != nil {
+		return // follow tells
+	}
+	j.included(e)
+	var err error
+	path := bundle.EntryPath(bundle.KindSignature, e.envelope.Seq)
+	switch e.signature, err = j.b.ReadFile(path); {
+	case err != nil:
+		e.find(CodeSignatureMissing, "%s", missing(path, err))
+	case sha256.Sum256(e.signature) != e.envelope.Sig:
+		e.find(CodeSignatureHash, "%s is not the signature that its envelope names", path)
+	}
+	path = bundle.EntryPath(bundle.KindPayload, e.envelope.Seq)
+	if e.payload, err = j.b.ReadFile(path); err != nil {
+		e.find(CodePayloadMissing, "%s", missing(path, err))
+		return
+	}
+	if sha256.Sum256(e.payload) != e.envelope.Payload {
+		e.find(CodePayloadHash, "%s is not the payload that its envelope names", path)
+	}
+	event, err := evidence.Parse(e.payload)
+	if err != nil {
+		e.find(CodePayloadForm, "%v", err)
+		return
+	}
+	e.event = &event
+	if detail := disagree(e.envelope, event); detail != "" {
+		e.find(CodePayloadEnvelope, "%s", detail)
+	}
+}
+
+// missing says why a file cannot be had.
+func missing(path string, err error) string {
+	if errors.Is(err, fs.ErrNotExist) {
+		return path + " is missing"
+	}
+	return err.Error()
+}
+
+// included checks the receipt of an entry.
+func (j *judge) included(e *entry) {
+	path := bundle.EntryPath(bundle.KindProof, e.envelope.Seq)
+	text, err := j.b.ReadFile(path)
+	if err != nil {
+		e.find(CodeReceiptMissing, "%s", missing(path, err))
+		return
+	}
+	receipt, err := ledger.ParseReceipt(text)
+	switch {
+	case err != nil:
+		e.find(CodeReceiptForm, "%v", err)
+		return
+	case !bytes.Equal(receipt.Envelope, e.line), receipt.Index != e.envelope.Seq:
+		e.find(CodeReceiptEntry, "%s is of another entry", path)
+	case !bytes.Equal(receipt.Checkpoint, j.note):
+		e.find(CodeReceiptNote, "%s is under another checkpoint", path)
+	}
+	if err := ledger.CheckInclusion(receipt.Proof, j.tree.Size, j.tree.Root, e.envelope.Seq, e.leaf); err != nil {
+		e.find(CodeInclusion, "does not stand in the tree of the checkpoint")
+	}
+}
+
+// signed checks the signature of an entry.
+func (j *judge) signed(e *entry) {
+	if e.key.IsZero() || e.payload == nil || e.signature == nil {
+		return
+	}
+	if err := identity.Verify(e.key, identity.NamespaceEvent, e.payload, e.signature); err != nil {
+		e.find(CodeSignature, "by %s: %v", e.event.Actor, err)
+	}
+}

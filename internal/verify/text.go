@@ -1,0 +1,132 @@
+package verify
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// maxShown is how many findings Text writes out.
+const maxShown = 200
+
+// Text writes the report for people.
+func (r Report) Text(w io.Writer) error {
+	var t text
+	t.line("%s", r.headline())
+	if c := r.Checkpoint; c != nil {
+		t.line("checkpoint of %s at %d entries, root %s", c.Origin, c.Size, c.Root)
+	}
+	if e := r.Export; e != nil {
+		t.line("exported %s for %s as entry %d", e.Time, e.For, e.Entry)
+	}
+	t.findings(r.Findings)
+	t.copies(r.Copies)
+	var recorded []string
+	for _, f := range r.Recorded {
+		recorded = append(recorded, fmt.Sprintf("finding %d (%s) of %s: %s", f.Number, f.State, f.Copy, f.What))
+	}
+	t.list("discrepancies that the ledger itself records", recorded)
+	t.list("to be known", r.Notes)
+	t.list("not checked", r.NotChecked)
+	return t.to(w)
+}
+
+func (r Report) headline() string {
+	what := "the bundle"
+	if r.Case != nil {
+		what = "case " + string(r.Case.Reference)
+	}
+	switch r.Verdict {
+	case Verified:
+		return fmt.Sprintf("verified: %s, all %d entries", what, r.Entries)
+	case Incomplete:
+		return fmt.Sprintf("incomplete: %s, all %d entries agree with each other, but not all that was asked for could be checked", what, r.Entries)
+	}
+	return fmt.Sprintf("failed: %s, %d entries, %s", what, r.Entries, count(len(r.Findings), "finding"))
+}
+
+// Text writes the report for people.
+func (f FileReport) Text(w io.Writer) error {
+	var t text
+	switch {
+	case f.Verdict == Failed && len(f.Findings) > 0:
+		t.line("failed: %s is not what was sealed", f.File)
+	case f.Verdict == Failed:
+		t.line("failed: %s is %s of a bundle that does not hold", f.File, strings.Join(f.Copies, ", "))
+	default:
+		t.line("%s: %s is %s", f.Verdict, f.File, strings.Join(f.Copies, ", "))
+	}
+	t.line("%d bytes", f.Size)
+	if f.SHA256 != nil {
+		t.line("sha256 %s", f.SHA256)
+	}
+	t.findings(f.Findings)
+	t.line("")
+	if err := t.to(w); err != nil {
+		return err
+	}
+	return f.Bundle.Text(w)
+}
+
+type text struct{ b strings.Builder }
+
+func (t *text) line(format string, args ...any) { fmt.Fprintf(&t.b, format+"\n", args...) }
+
+func (t *text) to(w io.Writer) error {
+	if _, err := io.WriteString(w, t.b.String()); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
+}
+
+func (t *text) list(title string, items []string) {
+	if len(items) == 0 {
+		return
+	}
+	t.line("%s:", title)
+	for _, item := range items {
+		t.line("  %s", item)
+	}
+}
+
+func (t *text) findings(findings []Finding) {
+	var items []string
+	for i, f := range findings {
+		if i == maxShown {
+			items = append(items, fmt.Sprintf("and %d more", len(findings)-maxShown))
+			break
+		}
+		items = append(items, f.String())
+	}
+	t.list("findings", items)
+}
+
+func (t *text) copies(copies []Copy) {
+	var items []string
+	for _, c := range copies {
+		sum, _ := c.Digests.SHA256()
+		state := string(c.State)
+		if c.Quarantined {
+			state += ", quarantined"
+		}
+		lock := "locked (" + c.Lock + ")"
+		if c.Lock == "none" {
+			lock = "not locked"
+		}
+		if c.RetainUntil != nil {
+			lock += " until " + c.RetainUntil.String()
+		}
+		items = append(items, fmt.Sprintf("%s  %s, %s, with %s, %d bytes, sha256 %s, %s%s",
+			c.Copy, c.Class, state, c.Custodian, c.Size, sum, lock, map[Content]string{
+				ContentVerified: ", bytes verified", ContentFailed: ", bytes do not agree",
+			}[c.Content]))
+	}
+	t.list("copies", items)
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
