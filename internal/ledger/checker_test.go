@@ -318,3 +318,32 @@ func TestCaseChecker(t *testing.T) {
 		})
 	}
 }
+
+func TestAddParsed(t *testing.T) {
+	w := testLedger()
+	whole, some := NewChecker(""), NewCaseChecker("", caseA, caseB, noCase)
+	for _, line := range w.lines {
+		e, err := ParseEnvelope(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(whole.AddParsed(e, LeafHash(line)), some.AddParsed(e, LeafHash(line))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if whole.Root() != w.tree.Root() || whole.Head() != w.head || some.Origin() != testOrigin {
+		t.Errorf("ends at %s, %+v, of %s", whole.Root(), whole.Head(), some.Origin())
+	}
+	for id, want := range w.cases {
+		if whole.CaseHead(id) != want || some.CaseHead(id) != want {
+			t.Errorf("case %s ends at %+v and %+v, want %+v", id, whole.CaseHead(id), some.CaseHead(id), want)
+		}
+	}
+	e := draft(4, caseA, Event) // as if nothing were before it
+	got := findings{}
+	got.see(t, whole.AddParsed(e, Hash{1}))
+	got.see(t, some.AddParsed(e, Hash{1}))
+	if want := (findings{13: {ErrRepeated, ErrRepeated}}); got.String() != want.String() {
+		t.Errorf("found %v, want %v", got, want)
+	}
+}

@@ -28,8 +28,18 @@ var testEntries = []struct {
 	id  CaseID
 	typ Type
 }{
-	{noCase, Keys}, {caseA, Event}, {caseA, Event}, {caseB, Event}, {caseA, Event}, {noCase, Anchor},
-	{caseB, Event}, {caseA, Event}, {caseB, Erase}, {noCase, Keys}, {caseA, Event}, {caseA, Seal},
+	{noCase, Keys},
+	{caseA, Event},
+	{caseA, Event},
+	{caseB, Event},
+	{caseA, Event},
+	{noCase, Anchor},
+	{caseB, Event},
+	{caseA, Event},
+	{caseB, Erase},
+	{noCase, Keys},
+	{caseA, Event},
+	{caseA, Seal},
 }
 
 // A writer appends entries as a server does.

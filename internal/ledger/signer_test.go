@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -123,6 +124,9 @@ func TestSignerRefuses(t *testing.T) {
 			var refusal *RefusalError
 			if tt.wantErr != ErrOrigin && (!errors.As(err, &refusal) || refusal.Last != eight || refusal.Next != next) {
 				t.Errorf("refusal %+v", refusal)
+			}
+			if refusal != nil && !strings.Contains(refusal.Error(), eight.Root.String()) {
+				t.Errorf("refusal does not tell the last root: %v", refusal)
 			}
 			if s.Last() != eight || !bytes.Equal(contents(t, path), before) {
 				t.Error("a refusal changed the state")

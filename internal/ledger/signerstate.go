@@ -67,7 +67,9 @@ func parseState(b []byte) (state, error) {
 }
 
 // newest chooses the record to go on from. One spoilt slot is what a crash leaves:
-// its signature never left, and the other slot has the last that did.
+// its signature never left, and the other slot has the last that did. A newest slot
+// that the medium spoilt later looks the same and takes the signer back by one
+// checkpoint; then the bucket's and the witnesses' copies are larger, and tell.
 func newest(slot [2][]byte, key Hash) (state, error) {
 	var found []state
 	for i, b := range slot {
