@@ -11,7 +11,8 @@ import (
 // ErrClosed means use of a Reader or Hasher after Close.
 var ErrClosed = errors.New("digest is closed")
 
-// The ring, as measured: bigger buffers leave the cache, more of them gain nothing.
+// The ring is a mebibyte. Eight buffers of 128 KiB measured the same; bigger ones leave
+// the cache.
 const (
 	ringLen   = 4
 	bufferLen = 256 << 10
