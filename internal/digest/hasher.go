@@ -11,8 +11,7 @@ import (
 // ErrClosed means use of a Reader or Hasher after Close.
 var ErrClosed = errors.New("digest is closed")
 
-// The ring is a mebibyte. Eight buffers of 128 KiB measured the same; bigger ones leave
-// the cache.
+// The ring is a mebibyte. Eight buffers of 128 KiB measured alike, twice as much no faster.
 const (
 	ringLen   = 4
 	bufferLen = 256 << 10
