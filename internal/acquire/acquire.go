@@ -28,7 +28,7 @@
 // ewfacquire does not say how much of the medium it was told to read unless it
 // lists its parameters.
 //
-// Limits: 64 MiB, 64 KiB a line, 1000 runs.
+// Limits: 64 MiB, 4 Mi lines of at most 64 KiB, 1000 runs.
 package acquire
 
 import (
@@ -50,9 +50,10 @@ var (
 )
 
 const (
-	maxLog  = 64 << 20
-	maxLine = 64 << 10
-	maxRuns = 1000
+	maxLog   = 64 << 20
+	maxLine  = 64 << 10
+	maxLines = 4 << 20 // short lines take the most time per byte
+	maxRuns  = 1000
 )
 
 // Log is what one log file states.
@@ -118,6 +119,8 @@ func Parse(r io.Reader) (Log, error) {
 	in.scanner.Buffer(nil, maxLine)
 	log, err := parse(in)
 	switch {
+	case in.number > maxLines:
+		return Log{}, fmt.Errorf("read log: %w: more than %d lines", ErrTooLarge, maxLines)
 	case limited.N == 0:
 		return Log{}, fmt.Errorf("read log: %w: more than %d bytes", ErrTooLarge, maxLog)
 	case errors.Is(in.scanner.Err(), bufio.ErrTooLong):
@@ -169,7 +172,7 @@ func (in *lines) next() bool {
 	}
 	in.text = in.scanner.Text()
 	in.number++
-	return true
+	return in.number <= maxLines
 }
 
 // malformed is the error about the current line.

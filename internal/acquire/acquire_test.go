@@ -405,6 +405,7 @@ func (r *repeat) Read(p []byte) (int, error) {
 func TestLimits(t *testing.T) {
 	const head = "# Mapfile. Created by GNU ddrescue version 1.27\n"
 	const tail = "0x0 +\n0x0 0x200 +\n"
+	blank := strings.Repeat("\n", 4<<10)
 	line := "#" + strings.Repeat(" ", 60<<10) + "\n"
 	rows := func(n int) string {
 		return hashdeepMagic + "\n%%%% size,md5,filename\n## Invoked from: /\n## $ hashdeep\n## \n" +
@@ -419,7 +420,8 @@ func TestLimits(t *testing.T) {
 	}{
 		"64 MiB":         {exact(maxLog), nil},
 		"64 MiB and one": {exact(maxLog + 1), ErrTooLarge},
-		"endless":        {&repeat{text: "\n"}, ErrTooLarge},
+		"4 Mi lines":     {io.MultiReader(strings.NewReader(head), io.LimitReader(&repeat{text: blank}, maxLines-3), strings.NewReader(tail)), nil},
+		"one line more":  {io.MultiReader(strings.NewReader(head), io.LimitReader(&repeat{text: blank}, maxLines-2), strings.NewReader(tail)), ErrTooLarge},
 		"endless line":   {&repeat{text: "a"}, ErrTooLarge},
 		"long line":      {strings.NewReader(head + "#" + strings.Repeat("a", maxLine-3) + "\n" + tail), nil},
 		"too long line":  {strings.NewReader(head + "#" + strings.Repeat("a", maxLine) + "\n" + tail), ErrTooLarge},

@@ -29,38 +29,45 @@ func parseDDRescue(in *lines) (Log, error) {
 	var end int64
 	tried := true
 	for in.next() {
-		switch m := ddrescueArea.FindStringSubmatch(in.text); {
-		case strings.HasPrefix(in.text, "#") || in.text == "":
+		if in.text == "" || in.text[0] == '#' {
 			if err := ddrescueComment(in, run); err != nil {
 				return Log{}, err
 			}
-		case status == "":
-			s := ddrescueStatus.FindStringSubmatch(in.text)
-			if s == nil {
+			continue
+		}
+		if status == "" {
+			m := ddrescueStatus.FindStringSubmatch(in.text)
+			if m == nil {
 				return Log{}, in.malformed("%.80q is no current status", in.text)
 			}
-			status = s[1]
+			status = m[1]
 			run.Bytes, run.UnreadBytes = 0, 0
-		case m == nil:
-			return Log{}, in.malformed("%.80q is no area", in.text)
-		default:
-			from, size, err := ddrescueNumbers(in, m[1], m[2])
-			if err != nil {
-				return Log{}, err
-			}
-			if areas > 0 && from != end {
-				return Log{}, in.malformed("area at %#x, the one before ends at %#x", from, end)
-			}
-			if end = sum(from, size); end < 0 {
-				return Log{}, in.malformed("area beyond all media")
-			}
-			areas++
-			run.Bytes = sum(run.Bytes, size)
-			if m[3] != "+" {
-				run.UnreadBytes = sum(run.UnreadBytes, size)
-			}
-			tried = tried && (m[3] == "+" || m[3] == "-")
+			continue
 		}
+		m := ddrescueArea.FindStringSubmatch(in.text)
+		if m == nil {
+			return Log{}, in.malformed("%.80q is no area", in.text)
+		}
+		from, err := ddrescueNumber(in, m[1])
+		if err != nil {
+			return Log{}, err
+		}
+		size, err := ddrescueNumber(in, m[2])
+		if err != nil {
+			return Log{}, err
+		}
+		if areas > 0 && from != end {
+			return Log{}, in.malformed("area at %#x, the one before ends at %#x", from, end)
+		}
+		if end = sum(from, size); end < 0 {
+			return Log{}, in.malformed("area beyond all media")
+		}
+		areas++
+		run.Bytes = sum(run.Bytes, size)
+		if m[3] != "+" {
+			run.UnreadBytes = sum(run.UnreadBytes, size)
+		}
+		tried = tried && (m[3] == "+" || m[3] == "-")
 	}
 	if areas == 0 {
 		return Log{}, in.malformed("no areas")
@@ -73,26 +80,22 @@ func parseDDRescue(in *lines) (Log, error) {
 
 // ddrescueComment notes what the comments at the head state.
 func ddrescueComment(in *lines, run *Run) error {
-	for prefix, field := range map[string]*string{
-		"# Command line: ": &run.CommandLine,
-		"# Start time: ":   &run.Started,
-		"# Current time: ": &run.Finished,
-	} {
-		if text, ok := strings.CutPrefix(in.text, prefix); ok {
-			return in.once(field, strings.TrimSpace(text))
-		}
+	if text, ok := strings.CutPrefix(in.text, "# Command line: "); ok {
+		return in.once(&run.CommandLine, text)
+	}
+	if text, ok := strings.CutPrefix(in.text, "# Start time: "); ok {
+		return in.once(&run.Started, strings.TrimSpace(text))
+	}
+	if text, ok := strings.CutPrefix(in.text, "# Current time: "); ok {
+		return in.once(&run.Finished, strings.TrimSpace(text))
 	}
 	return nil
 }
 
-func ddrescueNumbers(in *lines, texts ...string) (from, size int64, err error) {
-	var numbers [2]int64
-	for i, text := range texts {
-		n, err := strconv.ParseUint(strings.TrimPrefix(text, "0x"), 16, 63)
-		if err != nil {
-			return 0, 0, in.malformed("%.80q is no number of ours", text)
-		}
-		numbers[i] = int64(n) // #nosec G115 -- 63 bits
+func ddrescueNumber(in *lines, text string) (int64, error) {
+	n, err := strconv.ParseUint(strings.TrimPrefix(text, "0x"), 16, 63)
+	if err != nil {
+		return 0, in.malformed("%.80q is no number of ours", text)
 	}
-	return numbers[0], numbers[1], nil
+	return int64(n), nil // #nosec G115 -- 63 bits
 }
