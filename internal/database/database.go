@@ -70,7 +70,7 @@ var (
 	ErrFormat = errors.New("not a database of custodyd")
 	// ErrNewer: a newer program has written the file.
 	ErrNewer = errors.New("database is newer than this program")
-	// ErrDamaged: pages, tables or triggers are not as they have to be.
+	// ErrDamaged: pages, tables, triggers or rows are not as they have to be.
 	ErrDamaged = errors.New("database is damaged")
 )
 

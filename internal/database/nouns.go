@@ -12,7 +12,7 @@ import (
 )
 
 // RowError means that a projection's row is not what Save wrote for its noun:
-// somebody else wrote it.
+// somebody else wrote it. It is an ErrDamaged.
 type RowError struct {
 	Table   string // such as copies
 	Key     string // which row, as the columns have it
@@ -22,6 +22,9 @@ type RowError struct {
 func (e *RowError) Error() string {
 	return fmt.Sprintf("table %s, row %s: %s", e.Table, e.Key, e.Problem)
 }
+
+// Unwrap returns ErrDamaged.
+func (e *RowError) Unwrap() error { return ErrDamaged }
 
 // table says how nouns of one kind lie in the database.
 type table[N any] struct {

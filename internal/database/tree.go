@@ -1,7 +1,9 @@
 package database
 
 import (
+	"bytes"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math/bits"
 	"strings"
@@ -84,16 +86,24 @@ func (r hashReader) ReadHashes(indexes []int64) ([]ledger.Hash, error) {
 	for i, index := range indexes {
 		hash, ok := found[index]
 		if !ok {
-			return nil, fmt.Errorf("read tree hash %d: %w", index, ErrNotFound)
+			return nil, fmt.Errorf("%w: tree hash %d is missing", ErrDamaged, index)
 		}
 		hashes[i] = hash
 	}
 	return hashes, nil
 }
 
-// SaveCheckpoint keeps a signed note over the first size entries. ErrConstraint
-// unless it is larger than every one before and there are as many entries.
+// SaveCheckpoint keeps a signed note over the first size entries. Saving the
+// newest one again does nothing; else it is ErrConstraint unless size is larger
+// than every one before and there are as many entries.
 func (tx *Tx) SaveCheckpoint(size int64, note []byte) error {
+	last, known, err := tx.LastCheckpoint()
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("save checkpoint %d: %w", size, err)
+	}
+	if last == size && bytes.Equal(known, note) {
+		return nil
+	}
 	if err := tx.exec("INSERT INTO checkpoints (size, note) VALUES (?, ?)", size, note); err != nil {
 		return fmt.Errorf("save checkpoint %d: %w", size, err)
 	}
