@@ -111,10 +111,6 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 	s.challenges.init()
 	s.intakes.init()
 	s.checks.init()
-	if got := s.db.Meta(); got.Origin != string(s.origin) || got.VerifierKey != cfg.Ledger.Key().String() {
-		cancel()
-		return nil, fmt.Errorf("%w: the database belongs to %s, the key to %s", ErrRollback, got.VerifierKey, cfg.Ledger.Key())
-	}
 	if err := s.takeUp(ctx); err != nil {
 		cancel()
 		return nil, err

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/custodyd/custodyd/internal/custody"
+	"github.com/custodyd/custodyd/internal/objectstore"
+)
+
+func newCheck() *cobra.Command {
+	s := &settings{}
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "check --data DIR",
+		Short:   "Look at configuration, store, ledger and clock: what is wrong, and how to mend it",
+		Long:    "Looks at a service that is not running: its configuration, its store (the whole probe), its\nledger and its clock. It changes nothing but the probe's own objects.\n" + exitCodes,
+		Example: "  custodyd check --data /var/lib/custodyd",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := s.load(cmd, args); err != nil {
+				return err
+			}
+			return s.check(cmd.Context(), cmd.OutOrStdout(), asJSON)
+		},
+	}
+	s.dataFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the observations as JSON")
+	return cmd
+}
+
+// check lists what was looked at.
+func (s *settings) check(ctx context.Context, out io.Writer, asJSON bool) error {
+	var seen []custody.Observation
+	seen = append(seen, s.checkLedger(ctx)...)
+	seen = append(seen, s.checkStore(ctx)...)
+	if asJSON {
+		e := json.NewEncoder(out)
+		e.SetIndent("", "  ")
+		if err := e.Encode(seen); err != nil {
+			return err
+		}
+	}
+	wrong := 0
+	for _, o := range seen {
+		if !o.OK {
+			wrong++
+		}
+		if !asJSON {
+			printObservation(out, o)
+		}
+	}
+	if wrong > 0 {
+		return fmt.Errorf("%w: %d of %d", errFindings, wrong, len(seen))
+	}
+	return nil
+}
+
+func printObservation(out io.Writer, o custody.Observation) {
+	state := "ok   "
+	if !o.OK {
+		state = "WRONG"
+	}
+	_, _ = fmt.Fprintf(out, "%s  %-18s %s\n", state, o.Name, o.Detail)
+	if !o.OK && o.Mend != "" {
+		_, _ = fmt.Fprintf(out, "%26s%s\n", "", o.Mend)
+	}
+}
+
+func (s *settings) checkLedger(ctx context.Context) []custody.Observation {
+	data, err := openExisting(ctx, s)
+	if err != nil {
+		return []custody.Observation{{Name: "data directory", Detail: err.Error(), Mend: "if the service is running, stop it first or ask its /readyz"}}
+	}
+	seen := append([]custody.Observation{{Name: "data directory", OK: true, Detail: s.data}}, custody.Inspect(ctx, custody.Config{
+		Database: data.db, Ledger: data.signer, Key: data.service, Now: time.Now, Random: rand.Reader, Logger: slog.New(slog.DiscardHandler),
+	})...)
+	if err := data.close(); err != nil {
+		seen = append(seen, custody.Observation{Name: "close", Detail: err.Error()})
+	}
+	return seen
+}
+
+func (s *settings) checkStore(ctx context.Context) []custody.Observation {
+	objects, err := openStore(ctx, s)
+	if err != nil {
+		return []custody.Observation{{Name: "store", Detail: err.Error(), Mend: "see that the store runs, is reached and takes these keys"}}
+	}
+	report, err := objects.Probe(ctx)
+	if err != nil {
+		return []custody.Observation{{Name: "store", Detail: err.Error(), Mend: "see that the store runs, is reached and takes these keys"}}
+	}
+	var seen []custody.Observation
+	for _, c := range report.Checks {
+		o := custody.Observation{Name: c.Name, OK: c.OK || c.Weight != objectstore.Required, Detail: c.Means}
+		if !c.OK {
+			o.Detail = c.Detail
+			o.Mend = "use a store that can; with --allow-unlocked-store every entry says that it cannot"
+			if o.OK {
+				o.Detail = "advice: " + c.Detail
+			}
+		}
+		seen = append(seen, o)
+	}
+	if err := objects.Close(); err != nil {
+		seen = append(seen, custody.Observation{Name: "store", Detail: err.Error()})
+	}
+	return seen
+}

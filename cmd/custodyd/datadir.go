@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/custodyd/custodyd/internal/database"
+	"github.com/custodyd/custodyd/internal/identity"
+	"github.com/custodyd/custodyd/internal/ledger"
+	"github.com/custodyd/custodyd/internal/objectstore"
+)
+
+// The data directory. "custodyd" is written last when it is made: without it the
+// directory is not one of ours, or not a finished one.
+//
+//	custodyd          what this is, and which store its ledger belongs to
+//	ledger.db         the ledger (SQLite)
+//	ledger.key        secret key that signs checkpoints
+//	ledger.state      what that key signed last
+//	service_key       the service's SSH key, with service_key.pub
+//	objects           the write-once directory, unless the objects are in S3
+//	admin_key         the first person's key pair, unless --admin-key named one
+const (
+	markerFile  = "custodyd"
+	dbFile      = "ledger.db"
+	keyFile     = "ledger.key"
+	stateFile   = "ledger.state"
+	serviceFile = "service_key"
+	objectsPath = "objects"
+	adminFile   = "admin_key"
+)
+
+// dataDir is an open data directory.
+type dataDir struct {
+	path    string
+	db      *database.DB
+	signer  *ledger.Signer
+	service *identity.KeyFile
+	fresh   bool // made now
+}
+
+// errNotOurs says what to do about a directory that is no data directory.
+var errNotOurs = errors.New("is not empty and no custodyd data directory (or one whose making was interrupted): name another, or empty it")
+
+// openOrCreate opens a data directory, or makes one where there is nothing.
+func openOrCreate(ctx context.Context, s *settings) (*dataDir, error) {
+	marker, err := os.ReadFile(filepath.Join(s.data, markerFile))
+	switch {
+	case err == nil:
+		return open(ctx, s, marker)
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	entries, err := os.ReadDir(s.data)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if len(entries) > 0 {
+		return nil, fmt.Errorf("%s: %w", s.data, errNotOurs)
+	}
+	if err := create(ctx, s); err != nil {
+		return nil, fmt.Errorf("make %s: %w", s.data, err)
+	}
+	d, err := open(ctx, s, []byte(markerText(s)))
+	if err != nil {
+		return nil, err
+	}
+	d.fresh = true
+	return d, nil
+}
+
+// openExisting opens a data directory that must be there.
+func openExisting(ctx context.Context, s *settings) (*dataDir, error) {
+	marker, err := os.ReadFile(filepath.Join(s.data, markerFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: no custodyd data directory; custodyd serve makes one", s.data)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return open(ctx, s, marker)
+}
+
+// markerText names the store that the ledger belongs to: a service started
+// without its S3 flags must not go on in an empty directory.
+func markerText(s *settings) string {
+	store := "directory"
+	if s.s3.Endpoint != "" {
+		store = "s3 " + s.s3.Bucket
+	}
+	return "custodyd data 1\nstore " + store + "\n"
+}
+
+func create(ctx context.Context, s *settings) (err error) {
+	origin, err := originOf(s)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.data, 0o700); err != nil {
+		return err
+	}
+	skey, vkey, err := ledger.GenerateKey(rand.Reader, origin)
+	if err != nil {
+		return err
+	}
+	if err := writeNew(filepath.Join(s.data, keyFile), []byte(skey+"\n"), 0o600); err != nil {
+		return err
+	}
+	signer, err := ledger.CreateSigner(filepath.Join(s.data, stateFile), skey)
+	if err != nil {
+		return err
+	}
+	if err := signer.Close(); err != nil {
+		return err
+	}
+	if _, err := identity.GenerateKeyFile(filepath.Join(s.data, serviceFile), "custodyd "+string(origin), rand.Reader); err != nil {
+		return err
+	}
+	if s.adminKey == "" {
+		if _, err := identity.GenerateKeyFile(filepath.Join(s.data, adminFile), s.admin, rand.Reader); err != nil {
+			return err
+		}
+	}
+	if s.s3.Endpoint == "" {
+		objects, err := objectstore.CreateDirectory(filepath.Join(s.data, objectsPath))
+		if err != nil {
+			return err
+		}
+		if err := objects.Close(); err != nil {
+			return err
+		}
+	}
+	db, err := database.Create(ctx, filepath.Join(s.data, dbFile), database.Meta{Origin: string(origin), VerifierKey: vkey})
+	if err != nil {
+		return err
+	}
+	if err := db.Close(); err != nil {
+		return err
+	}
+	return writeNew(filepath.Join(s.data, markerFile), []byte(markerText(s)), 0o600)
+}
+
+// originOf gives the name of a new ledger.
+func originOf(s *settings) (ledger.Origin, error) {
+	if s.origin != "" {
+		origin, err := ledger.ParseOrigin(s.origin)
+		if err != nil {
+			return "", fmt.Errorf("--origin: %w", err)
+		}
+		return origin, nil
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("name the ledger: %w; give --origin", err)
+	}
+	host = strings.Map(func(r rune) rune {
+		if strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789._-", r) {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(host))
+	random := make([]byte, 4)
+	if _, err := io.ReadFull(rand.Reader, random); err != nil {
+		return "", err
+	}
+	return ledger.ParseOrigin(host[:min(len(host), 80)] + "/" + hex.EncodeToString(random))
+}
+
+func open(ctx context.Context, s *settings, marker []byte) (d *dataDir, err error) {
+	if want := markerText(s); string(marker) != want {
+		return nil, fmt.Errorf("%s belongs to another store (%q, not %q): give the --s3 flags it was made with",
+			s.data, oneLine(marker), oneLine([]byte(want)))
+	}
+	d = &dataDir{path: s.data}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.close())
+			d = nil
+		}
+	}()
+	skey, err := readLimited(filepath.Join(s.data, keyFile), 4096)
+	if err != nil {
+		return d, err
+	}
+	if d.signer, err = ledger.OpenSigner(filepath.Join(s.data, stateFile), strings.TrimSuffix(string(skey), "\n")); err != nil {
+		return d, err
+	}
+	d.service, err = identity.LoadKeyFile(filepath.Join(s.data, serviceFile), func() ([]byte, error) {
+		return nil, errors.New("the service's key has a passphrase")
+	})
+	if err != nil {
+		return d, err
+	}
+	d.db, err = database.Open(ctx, filepath.Join(s.data, dbFile))
+	return d, err
+}
+
+func (d *dataDir) close() error {
+	var errs []error
+	if d.db != nil {
+		errs = append(errs, d.db.Close())
+	}
+	if d.signer != nil {
+		errs = append(errs, d.signer.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// writeNew writes a file that must not be there, durably.
+func writeNew(path string, data []byte, mode fs.FileMode) (err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+func oneLine(b []byte) string {
+	return strings.Join(strings.Fields(string(b)), " ")
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+
+	"github.com/custodyd/custodyd/internal/custody"
+	"github.com/custodyd/custodyd/internal/evidence"
+	"github.com/custodyd/custodyd/internal/identity"
+	"github.com/custodyd/custodyd/internal/server"
+)
+
+func newServe() *cobra.Command {
+	s := &settings{}
+	cmd := &cobra.Command{
+		Use:   "serve --data DIR",
+		Short: "Serve, making what is needed in a new directory",
+		Long: "Serves the API. With nothing but a new directory it makes a ledger, its keys and a\n" +
+			"write-once directory for the objects, and tells how to enrol the first person.\n\n" +
+			"Every flag can be given as CUSTODYD_<FLAG> or as a line \"flag = value\" of --config. The keys\n" +
+			"of an S3 store come from " + envAccessKey + " and " + envSecretKey + ".\n" + exitCodes,
+		Example: "  custodyd serve --data /var/lib/custodyd --admin-key ~/.ssh/id_ed25519.pub --admin-principal examiner1\n" +
+			"  custodyd serve --data /var/lib/custodyd --s3-endpoint s3.lab.example:9000 --s3-bucket evidence",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := s.load(cmd, args); err != nil {
+				return err
+			}
+			return s.serve(cmd.Context(), cmd.OutOrStdout())
+		},
+	}
+	s.serveFlags(cmd.Flags())
+	return cmd
+}
+
+func (s *settings) serve(ctx context.Context, out io.Writer) (err error) {
+	log, err := newLogger(s.logFormat, s.logLevel)
+	if err != nil {
+		return err
+	}
+	admin, err := s.administrator()
+	if err != nil {
+		return err
+	}
+	data, err := openOrCreate(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, data.close()) }()
+	if admin.Key.IsZero() {
+		if admin.Key, err = readPublicKey(filepath.Join(s.data, adminFile+".pub")); err != nil && data.fresh {
+			return err
+		}
+	}
+	objects, err := openStore(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, objects.Close()) }()
+
+	service, err := custody.Open(ctx, custody.Config{
+		Database: data.db, Objects: objects, Ledger: data.signer, Key: data.service, Version: programVersion(),
+		Now: time.Now, Random: rand.Reader, Logger: log, Administrator: &admin,
+		RetainDays: s.retainDays, Session: s.session, Workers: s.workers,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, service.Close(context.WithoutCancel(ctx))) }()
+	return s.listenAndServe(ctx, out, log, service, data.fresh)
+}
+
+func (s *settings) listenAndServe(ctx context.Context, out io.Writer, log *slog.Logger, service *custody.Service, fresh bool) error {
+	handler, err := server.New(server.Config{
+		Custody: service, Logger: log, Metrics: prometheus.NewRegistry(), Version: programVersion(),
+	})
+	if err != nil {
+		return err
+	}
+	var listen net.ListenConfig
+	listener, err := listen.Listen(ctx, "tcp", s.listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	scheme := "http"
+	if s.tlsCert != "" {
+		cert, err := tls.LoadX509KeyPair(s.tlsCert, s.tlsKey)
+		if err != nil {
+			return errors.Join(fmt.Errorf("--tls-cert: %w", err), listener.Close())
+		}
+		listener = tls.NewListener(listener, &tls.Config{
+			Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
+		})
+		scheme = "https"
+	}
+	s.greet(out, scheme+"://"+listener.Addr().String(), service.About(), fresh)
+
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() { // a ledger that stopped is not served
+		select {
+		case <-service.Stopped():
+			stop()
+		case <-ctx.Done():
+		}
+	}()
+	err = server.Serve(ctx, listener, handler, s.drain)
+	return errors.Join(err, service.Cause())
+}
+
+// greet tells the operator where the service is and what comes next.
+func (s *settings) greet(out io.Writer, url string, about custody.About, fresh bool) {
+	var hint string
+	key := "its private key"
+	if s.adminKey == "" {
+		key = filepath.Join(s.data, adminFile)
+	}
+	if fresh {
+		hint = fmt.Sprintf("\nA new ledger. Its first person is %s; on the machine with the key:\n\n"+
+			"  custody-cli setup --server %s --principal %s --key %s --verifier-key '%s'\n\n"+
+			"Keep the verifier key where nobody of this service can change it: it is what a court checks against.\n",
+			s.admin, url, s.admin, key, about.VerifierKey)
+	}
+	lock := string(about.Store.Lock)
+	for _, m := range about.Store.Missing {
+		lock += "\n  missing   " + m
+	}
+	_, _ = fmt.Fprintf(out, "custodyd %s\n  address   %s\n  origin    %s\n  verifier  %s\n  store     %s %s, lock: %s\n%s",
+		about.Version, url, about.Origin, about.VerifierKey, about.Store.Kind, about.Store.Bucket, lock, hint)
+}
+
+// administrator is the first person of a new ledger.
+func (s *settings) administrator() (evidence.PersonEnrolled, error) {
+	principal, err := identity.ParsePrincipal(s.admin)
+	if err != nil {
+		return evidence.PersonEnrolled{}, fmt.Errorf("--admin-principal: %w", err)
+	}
+	p := evidence.PersonEnrolled{
+		Principal: principal, Name: s.adminName,
+		Roles: identity.Roles{identity.RoleAdministrator, identity.RoleCustodian, identity.RoleExaminer},
+	}
+	if p.Name == "" {
+		p.Name = s.admin
+	}
+	if s.adminKey != "" {
+		if p.Key, err = readPublicKey(s.adminKey); err != nil {
+			return evidence.PersonEnrolled{}, fmt.Errorf("--admin-key: %w", err)
+		}
+	}
+	return p, nil
+}
+
+func readPublicKey(path string) (identity.PublicKey, error) {
+	line, err := readLimited(path, 64<<10)
+	if err != nil {
+		return identity.PublicKey{}, err
+	}
+	key, _, err := identity.ParsePublicKey(string(line))
+	if err != nil {
+		return identity.PublicKey{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return key, nil
+}
