@@ -201,6 +201,23 @@ func (e TusResumable) Valid() bool {
 	}
 }
 
+// About What the service says of itself. Nothing of it is trusted for being said.
+type About struct {
+	// Origin The ledger's name, the first line of its checkpoints.
+	Origin string `json:"origin"`
+
+	// RetainDays Days for which objects are locked unless a case says otherwise.
+	RetainDays int       `json:"retain_days"`
+	Started    time.Time `json:"started"`
+
+	// Store The object store, and what it cannot do.
+	Store Store `json:"store"`
+
+	// VerifierKey The ledger's public key as a C2SP signed-note verifier key. Compare it by another way before you pin it.
+	VerifierKey string `json:"verifier_key"`
+	Version     string `json:"version"`
+}
+
 // Acquisition The copying process: by which tool, where, when, and under whose eyes.
 type Acquisition = evidence.Acquisition
 
@@ -519,32 +536,21 @@ type Recorded struct {
 	// Envelope The ledger's leaf, one line of JSON.
 	Envelope string `json:"envelope"`
 
+	// Leaf A SHA-256 in hexadecimal.
+	Leaf Hash `json:"leaf"`
+
 	// Receipt A C2SP tlog-proof, to be kept.
 	Receipt string `json:"receipt"`
 
 	// Seq Number in the ledger, from 0.
 	Seq int64 `json:"seq"`
+
+	// Time UTC, as in 2026-03-01T09:30:00.000000Z.
+	Time Time `json:"time"`
 }
 
 // Roles Sorted and unique.
 type Roles = identity.Roles
-
-// Server defines model for Server.
-type Server struct {
-	// Origin The ledger's name, the first line of its checkpoints.
-	Origin string `json:"origin"`
-
-	// RetainDays Days for which objects are locked unless a case says otherwise.
-	RetainDays int       `json:"retain_days"`
-	Started    time.Time `json:"started"`
-
-	// Store The object store, and what it cannot do.
-	Store Store `json:"store"`
-
-	// VerifierKey The ledger's public key as a C2SP signed-note verifier key. Compare it by another way before you pin it.
-	VerifierKey string `json:"verifier_key"`
-	Version     string `json:"version"`
-}
 
 // Session defines model for Session.
 type Session struct {
@@ -888,6 +894,8 @@ type ClientInterface interface {
 	ListPeople(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetPerson One person
+	//
+	// Everybody may look at themselves.
 	//
 	// Corresponds with GET /v1/people/{principal} (the `GetPerson` operationId).
 	GetPerson(ctx context.Context, principal Principal, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1291,6 +1299,8 @@ func (c *Client) ListPeople(ctx context.Context, reqEditors ...RequestEditorFn) 
 }
 
 // GetPerson One person
+//
+// Everybody may look at themselves.
 //
 // Corresponds with GET /v1/people/{principal} (the `GetPerson` operationId).
 func (c *Client) GetPerson(ctx context.Context, principal Principal, reqEditors ...RequestEditorFn) (*http.Response, error) {

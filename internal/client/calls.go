@@ -22,9 +22,9 @@ type Session struct {
 	Expires   time.Time
 }
 
-// Server tells what the service is. Nothing of it is trusted yet.
-func (c *Client) Server(ctx context.Context) (api.Server, error) {
-	return read[api.Server](c.api.GetServer(ctx))
+// About tells what the service is. Nothing of it is trusted yet.
+func (c *Client) About(ctx context.Context) (api.About, error) {
+	return read[api.About](c.api.GetServer(ctx))
 }
 
 // Checkpoint gives the ledger's newest checkpoint, a signed note.

@@ -1591,7 +1591,7 @@ type GetServerResponseObject interface {
 	VisitGetServerResponse(w http.ResponseWriter) error
 }
 
-type GetServer200JSONResponse Server
+type GetServer200JSONResponse About
 
 func (response GetServer200JSONResponse) VisitGetServerResponse(w http.ResponseWriter) error {
 

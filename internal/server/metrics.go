@@ -1,0 +1,46 @@
+package server
+
+import (
+	"errors"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/custodyd/custodyd/internal/custody"
+)
+
+// measure registers the figures of requests and of the custody service. Their
+// labels are routes, never paths: a case's reference is nobody's business here.
+func (s *Server) measure(registry *prometheus.Registry) error {
+	s.seconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "custodyd_http_request_seconds",
+		Help:    "Time from the head of a request to the end of its answer.",
+		Buckets: []float64{.001, .005, .025, .1, .5, 2, 10, 60, 600, 3600},
+	}, []string{"method", "route", "status"})
+	figure := func(name, help string, of func(custody.Stats) int64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help},
+			func() float64 { return float64(of(s.custody.Stats())) })
+	}
+	return errors.Join(
+		registry.Register(s.seconds),
+		registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "custodyd_ledger_entries", Help: "Entries under the newest checkpoint.",
+		}, func() float64 { return float64(s.custody.Stats().Entries) })),
+		registry.Register(figure("custodyd_ledger_appends_total", "Entries recorded since the start.",
+			func(c custody.Stats) int64 { return c.Appends })),
+		registry.Register(figure("custodyd_upload_bytes_total", "Bytes of uploads made durable since the start.",
+			func(c custody.Stats) int64 { return c.Received })),
+		registry.Register(figure("custodyd_read_back_bytes_total", "Bytes hashed from the object store since the start.",
+			func(c custody.Stats) int64 { return c.ReadBack })),
+	)
+}
+
+// count notes one request.
+func (s *Server) count(c echo.Context, status string, took time.Duration) {
+	route := c.Path()
+	if route == "" {
+		route = "none"
+	}
+	s.seconds.WithLabelValues(c.Request().Method, route, status).Observe(took.Seconds())
+}

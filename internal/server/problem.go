@@ -1,0 +1,148 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/labstack/echo/v4"
+
+	"github.com/custodyd/custodyd/api"
+	"github.com/custodyd/custodyd/internal/custody"
+	"github.com/custodyd/custodyd/internal/evidence"
+)
+
+func is(target error) func(error) bool {
+	return func(err error) bool { return errors.Is(err, target) }
+}
+
+func as[T error](err error) bool { _, ok := errors.AsType[T](err); return ok }
+
+// problems is the one table from errors to codes; the first match wins. Those
+// that are quiet keep their words for the log: they speak of our insides.
+var problems = []struct {
+	is    func(error) bool
+	code  api.Code
+	quiet bool
+}{
+	{is(custody.ErrUnauthenticated), api.CodeUnauthenticated, false},
+	{is(custody.ErrStopped), api.CodeLedgerStopped, true},
+	{is(custody.ErrUnavailable), api.CodeUnavailable, true},
+	{is(custody.ErrBusy), api.CodeBusy, false},
+	{is(custody.ErrSignature), api.CodeSignature, false},
+	{is(evidence.ErrForbidden), api.CodeForbidden, false},
+	{as[*evidence.TransitionError], api.CodeTransition, false},
+	{as[*evidence.FieldError], api.CodeInvalid, false},
+	{is(evidence.ErrStale), api.CodeStale, false},
+	{is(evidence.ErrExists), api.CodeExists, false},
+	{is(evidence.ErrDigestsDiffer), api.CodeDigestsDiffer, false},
+	{is(evidence.ErrNotCanonical), api.CodeNotCanonical, false},
+	{is(evidence.ErrUnknownAction), api.CodeUnknownAction, false},
+	{is(evidence.ErrNotFound), api.CodeNotFound, false},
+	{as[*http.MaxBytesError], api.CodeTooLarge, false},
+	{is(os.ErrDeadlineExceeded), api.CodeTimeout, true},
+	{is(context.Canceled), api.CodeUnavailable, true}, // the client has gone, or we are going
+	{is(context.DeadlineExceeded), api.CodeUnavailable, true},
+}
+
+// statuses gives the code for what echo itself refuses.
+var statuses = map[int]api.Code{
+	http.StatusBadRequest:            api.CodeMalformed,
+	http.StatusNotFound:              api.CodeNotFound,
+	http.StatusMethodNotAllowed:      api.CodeMethodNotAllowed,
+	http.StatusRequestEntityTooLarge: api.CodeTooLarge,
+	http.StatusUnsupportedMediaType:  api.CodeUnsupportedMediaType,
+}
+
+// problemOf finds the problem that an error is to whoever asked.
+func problemOf(err error, requestID string) *api.Problem {
+	if p, ok := errors.AsType[*api.Problem](err); ok {
+		answer := *p
+		answer.RequestID = requestID
+		return &answer
+	}
+	for _, row := range problems {
+		if !row.is(err) {
+			continue
+		}
+		p := api.NewProblem(row.code, requestID, "")
+		if field, ok := errors.AsType[*evidence.FieldError](err); ok && row.code == api.CodeInvalid {
+			p.Field, p.Detail = field.Field, field.Problem
+		} else if !row.quiet {
+			p.Detail = err.Error()
+		}
+		return p
+	}
+	if refused, ok := errors.AsType[*echo.HTTPError](err); ok {
+		if code, ok := statuses[refused.Code]; ok {
+			p := api.NewProblem(code, requestID, "")
+			if code == api.CodeMalformed {
+				p.Field, p.Detail = malformed(refused)
+			}
+			return p
+		}
+	}
+	return api.NewProblem(api.CodeInternal, requestID, "")
+}
+
+// malformed says what does not fit the document, and where, without the value.
+func malformed(refused *echo.HTTPError) (field, detail string) {
+	if schema, ok := errors.AsType[*openapi3.SchemaError](refused.Internal); ok {
+		return strings.Join(schema.JSONPointer(), "."), schema.Reason
+	}
+	if text, ok := refused.Message.(string); ok {
+		return "", text
+	}
+	return "", ""
+}
+
+// fail answers with the problem that an error is. It is echo's error handler.
+func (s *Server) fail(err error, c echo.Context) {
+	requestID := requestID(c.Request().Context())
+	p := problemOf(err, requestID)
+	level := slog.LevelInfo
+	switch p.Code {
+	case api.CodeInternal, api.CodeLedgerStopped:
+		level = slog.LevelError
+	case api.CodeUnavailable:
+		level = slog.LevelWarn
+	}
+	if c.Request().Context().Err() != nil {
+		level = slog.LevelDebug // nobody hears the answer
+	}
+	s.log.Log(c.Request().Context(), level, "refused", "request_id", requestID, "code", string(p.Code), "error", err)
+	if c.Response().Committed {
+		// What was begun must not look complete.
+		panic(http.ErrAbortHandler)
+	}
+	h := c.Response().Header()
+	h.Del("Content-Length")
+	h.Del("Content-Disposition")
+	h.Set("Cache-Control", "no-store")
+	switch p.Code {
+	case api.CodeUnauthenticated:
+		h.Set("WWW-Authenticate", "Bearer")
+	case api.CodeBusy, api.CodeUnavailable:
+		h.Set("Retry-After", strconv.Itoa(retryAfter))
+	}
+	if c.Request().Method == http.MethodHead {
+		c.Response().WriteHeader(p.Status)
+		return
+	}
+	body, err := json.Marshal(p)
+	if err == nil {
+		err = c.Blob(p.Status, api.ProblemType, append(body, '\n'))
+	}
+	if err != nil {
+		s.log.Debug("write problem", "request_id", requestID, "error", err)
+	}
+}
+
+// retryAfter is when we would like to hear again of who found us busy, in seconds.
+const retryAfter = 2
