@@ -21,27 +21,35 @@ type record struct {
 	RetainUntil time.Time `json:"retain_until"`
 }
 
-func (d *Directory) writeRecord(key string, r record) error {
+func (r record) format() ([]byte, error) {
 	text, err := json.Marshal(r)
+	return append(text, '\n'), err
+}
+
+func (d *Directory) writeRecord(key string, r record) error {
+	text, err := r.format()
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(d.path, retentionDir), key, ".new", append(text, '\n'), 0o600)
+	return writeFile(filepath.Join(d.path, retentionDir), key, ".new", text, 0o600)
 }
 
-// readRecord reads what writeRecord wrote, and nothing else.
 func (d *Directory) readRecord(key string) (record, error) {
-	path := filepath.Join(d.path, retentionDir, key)
-	text, err := os.ReadFile(path) //nolint:gosec // path is made from a checked key
+	text, err := os.ReadFile(filepath.Join(d.path, retentionDir, key)) //nolint:gosec // path is made from a checked key
 	if err != nil {
 		return record{}, err
 	}
+	return parseRecord(text)
+}
+
+// parseRecord takes what writeRecord wrote, and nothing else.
+func parseRecord(text []byte) (record, error) {
 	var r record
 	if err := json.Unmarshal(text, &r); err != nil {
 		return record{}, fmt.Errorf("retention record: %w: %w", err, ErrReadBack)
 	}
-	again, err := json.Marshal(r)
-	if err != nil || !bytes.Equal(append(again, '\n'), text) || !idForm.MatchString(r.Version) {
+	again, err := r.format()
+	if err != nil || !bytes.Equal(again, text) || !idForm.MatchString(r.Version) {
 		return record{}, fmt.Errorf("retention record is not in the form it is written in: %w", ErrReadBack)
 	}
 	return r, nil

@@ -197,7 +197,11 @@ func (d *Directory) complete(ctx context.Context, u Upload, parts []Part) (Objec
 
 // finish seals the partial file, records its retention and moves it to objects.
 func (d *Directory) finish(u Upload, path string) error {
-	f, err := d.openPartial(u)
+	// Not for writing: an interrupted finish may have taken that right away.
+	f, err := os.Open(path) //nolint:gosec // path is made from a checked key
+	if errors.Is(err, fs.ErrNotExist) {
+		return ErrNoUpload
+	}
 	if err != nil {
 		return err
 	}

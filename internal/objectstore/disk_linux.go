@@ -103,19 +103,28 @@ func openMedium(path string) (f *os.File, direct bool, source string, err error)
 			return nil, false, "", err
 		}
 	}
+	f, source, err = dropAndLook(f)
+	return f, false, source, err
+}
+
+// dropAndLook empties the page cache of f, and says whether that worked. It
+// closes f when it fails.
+func dropAndLook(f *os.File) (*os.File, string, error) {
 	// Pages that are dirty cannot be dropped.
-	if err := f.Sync(); err != nil {
-		return nil, false, "", errors.Join(err, f.Close())
+	err := f.Sync()
+	cached := true
+	if err == nil {
+		dropCache(f, 0, 0)
+		cached, err = inCache(f)
 	}
-	dropCache(f, 0, 0)
-	cached, err := inCache(f)
-	if err != nil {
-		return nil, false, "", errors.Join(err, f.Close())
+	switch {
+	case err != nil:
+		return nil, "", errors.Join(err, f.Close())
+	case cached:
+		return f, SourceCache, nil
+	default:
+		return f, SourceMedium, nil
 	}
-	if cached {
-		return f, false, SourceCache, nil
-	}
-	return f, false, SourceMedium, nil
 }
 
 func reopenBuffered(f *os.File, path string) (*os.File, bool, string, error) {

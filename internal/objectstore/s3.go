@@ -261,6 +261,12 @@ func (t *datedTransport) now() time.Time {
 	return time.Now().Add(time.Duration(t.skew.Load()))
 }
 
+// unanswered: err comes from the connection, so the service may have done what it
+// was asked to, or not.
+func unanswered(err error) bool {
+	return err != nil && !errors.As(err, new(minio.ErrorResponse)) && !errors.Is(err, ErrReadBack)
+}
+
 // s3Error maps what S3 answers to the errors of this package.
 func s3Error(err error) error {
 	var answer minio.ErrorResponse

@@ -99,8 +99,17 @@ func (s *S3) writePart(ctx context.Context, u Upload, number int, r io.Reader, s
 		return Part{}, err
 	}
 	p, err := s.sendPart(ctx, u, number, b, size)
+	if unanswered(err) && b.fault() == nil {
+		// Services hang up on content they do not want. This one has a reason.
+		if _, askErr := s.core.ListObjectParts(ctx, s.bucket, u.Key, u.ID, 0, 1); errors.Is(s3Error(askErr), ErrNoUpload) {
+			err = errors.Join(ErrNoUpload, err)
+		}
+	}
+	if err != nil {
+		return Part{}, err
+	}
 	p.Offset = off
-	return p, err
+	return p, nil
 }
 
 func (s *S3) sendPart(ctx context.Context, u Upload, number int, b *body, size int64) (Part, error) {
@@ -218,7 +227,7 @@ func (s *S3) find(ctx context.Context, u Upload) (version string, err error) {
 			return "", err
 		}
 		if u.Mark != "" && info.Metadata.Get(markHeader) == u.Mark {
-			return v.VersionID, nil
+			return info.VersionID, nil // the listing says "null" where there is none
 		}
 	}
 	return "", fs.ErrNotExist

@@ -78,9 +78,23 @@ func (s *S3) put(ctx context.Context, key string, r io.Reader, size int64, until
 			return Object{}, err
 		}
 	}
-	opts := s.options(newID(), until)
+	mark := newID()
+	opts := s.options(mark, until)
 	opts.SetMatchETagExcept("*")
 	info, err := s.send(ctx, key, b, size, opts)
+	if unanswered(err) && b.fault() == nil {
+		// The object may be there, ours or another: services hang up on
+		// content they do not want.
+		version, findErr := s.find(ctx, Upload{Key: key, Mark: mark})
+		if errors.Is(findErr, fs.ErrNotExist) {
+			findErr = s.free(ctx, key)
+			return Object{}, errors.Join(findErr, err)
+		}
+		if findErr != nil {
+			return Object{}, errors.Join(err, findErr)
+		}
+		info.VersionID, err = version, nil
+	}
 	if err != nil {
 		return Object{}, err
 	}
@@ -145,7 +159,7 @@ func (s *S3) retain(ctx context.Context, o Object, mode LockMode, until time.Tim
 func (s *S3) head(ctx context.Context, key, version string) (minio.ObjectInfo, error) {
 	info, err := s.core.StatObject(ctx, s.bucket, key, minio.StatObjectOptions{VersionID: version})
 	if err == nil {
-		if version != "" && info.VersionID != version {
+		if version != "" && info.VersionID != version && (version != "null" || info.VersionID != "") {
 			return minio.ObjectInfo{}, fmt.Errorf("asked for version %q and got %q: %w", version, info.VersionID, ErrReadBack)
 		}
 		return info, nil

@@ -29,7 +29,11 @@ const (
 	maxSkew        = 30 * time.Second
 )
 
-var probeContent = []byte("custodyd looks whether this store keeps what it is given\n")
+var (
+	probeContent = []byte("custodyd looks whether this store keeps what it is given\n")
+	// longContent takes more than one chunk of a request.
+	longContent = bytes.Repeat(probeContent, 3000)
+)
 
 func (s *S3) newProbe() *probe {
 	c := *s
@@ -132,52 +136,47 @@ func (p *probe) checksums(ctx context.Context) {
 	p.report.add("checksum", Required, nil, "content that was altered on the way is refused ("+string(p.sum)+")")
 }
 
-// checksum tries sum on an object and on a part, right and wrong.
+// checksum tries sum on an object and on a part, right and wrong. What should be
+// refused is short: a service may hang up on more, which is no answer.
 func (p *probe) checksum(ctx context.Context, sum checksum) error {
 	t := *p.s
 	t.lock, t.sum = LockNone, sum
-	put := func(spoil bool) error {
-		b, err := newBody(bytes.NewReader(probeContent), int64(len(probeContent)), sum)
-		if err != nil {
-			return err
-		}
-		opts := t.options(newID(), time.Time{})
-		if spoil && sum == sumETag {
-			_, err = t.core.PutObject(ctx, t.bucket, reserved+newID(), b, int64(len(probeContent)), "AAAAAAAAAAAAAAAAAAAAAA==", "", opts)
-			return err
-		}
-		if spoil {
-			opts.UserMetadata[sum.header()] = checksumOfNothing(sum)
-			_, err = t.core.PutObject(ctx, t.bucket, reserved+newID(), b, int64(len(probeContent)), "", "", opts)
-			return err
-		}
-		_, err = t.send(ctx, reserved+newID(), b, int64(len(probeContent)), opts)
+	b, err := newBody(bytes.NewReader(longContent), int64(len(longContent)), sum)
+	if err != nil {
 		return err
 	}
-	if err := put(false); err != nil {
+	if _, err := t.send(ctx, reserved+newID(), b, int64(len(longContent)), t.options(newID(), time.Time{})); err != nil {
 		return err
 	}
-	if err := refused(put(true), "an object with a wrong checksum was taken"); err != nil {
+	md5, opts := "", t.options(newID(), time.Time{})
+	if sum == sumETag {
+		md5 = checksumOfNothing(sum)
+	} else {
+		opts.UserMetadata[sum.header()] = checksumOfNothing(sum)
+	}
+	_, err = t.core.PutObject(ctx, t.bucket, reserved+newID(), bytes.NewReader(probeContent), int64(len(probeContent)), md5, "", opts)
+	if err := refused(err, "an object with a wrong checksum was taken"); err != nil {
 		return err
 	}
-	u := Upload{Key: reserved + newID(), Mark: newID(), Size: int64(len(probeContent)), PartSize: partStep, Sum: string(sum)}
-	var err error
+	u := Upload{Key: reserved + newID(), Mark: newID(), Sum: string(sum)}
 	if u.ID, err = t.initiate(ctx, u); err != nil {
 		return err
 	}
-	part := func(spoil bool) error {
-		b, err := newBody(bytes.NewReader(probeContent), u.Size, sum)
-		if err == nil {
-			b.spoil = spoil
-			_, err = t.sendPart(ctx, u, 1, b, u.Size)
-		}
-		return err
-	}
-	err = part(false)
-	if err == nil && sum != sumETag { // sendPart compares the answer with what it sent
-		err = refused(part(true), "a part with a wrong checksum was taken")
+	_, err = t.probePart(ctx, u, longContent, false)
+	if err == nil && sum != sumETag { // with that, sendPart compares the answer
+		_, err = t.probePart(ctx, u, probeContent, true)
+		err = refused(err, "a part with a wrong checksum was taken")
 	}
 	return errors.Join(err, t.core.AbortMultipartUpload(ctx, t.bucket, u.Key, u.ID))
+}
+
+func (s *S3) probePart(ctx context.Context, u Upload, content []byte, spoil bool) (Part, error) {
+	b, err := newBody(bytes.NewReader(content), int64(len(content)), checksum(u.Sum))
+	if err != nil {
+		return Part{}, err
+	}
+	b.spoil = spoil
+	return s.sendPart(ctx, u, 1, b, int64(len(content)))
 }
 
 func checksumOfNothing(sum checksum) string {
@@ -211,6 +210,7 @@ func (p *probe) object(ctx context.Context) (o Object, locked bool) {
 		// A service without locks may refuse to be asked for one.
 		p.report.add("lock", Required, err, "")
 		p.s.lock = LockNone
+		key = reserved + newID() // versitygw refuses and has written
 		if version, err = p.write(ctx, key, until, true, false); err != nil {
 			p.report.add("write", Required, err, "objects can be written")
 			return Object{}, false
@@ -315,7 +315,7 @@ func (p *probe) multipart(ctx context.Context) {
 		if u.ID, err = p.s.initiate(ctx, u); err != nil {
 			return "", err
 		}
-		part, err := p.part(ctx, u)
+		part, err := p.s.probePart(ctx, u, probeContent, false)
 		if err != nil {
 			return "", err
 		}
@@ -360,14 +360,6 @@ func (p *probe) multipart(ctx context.Context) {
 		err = errors.Join(err, p.s.Abort(ctx, u))
 	}
 	p.report.add("multipart-conditional", Required, err, "completion does not replace an object")
-}
-
-func (p *probe) part(ctx context.Context, u Upload) (Part, error) {
-	b, err := newBody(bytes.NewReader(probeContent), u.Size, checksum(u.Sum))
-	if err != nil {
-		return Part{}, err
-	}
-	return p.s.sendPart(ctx, u, 1, b, u.Size)
 }
 
 // hold writes an object with a legal hold and a retention that lapses soon. The

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -119,8 +120,14 @@ func startVersity(t *testing.T) Config {
 func newBucket(t *testing.T, addr string) Config {
 	t.Helper()
 	c := Config{Endpoint: addr, Bucket: "evidence", AccessKey: testAccess, SecretKey: testSecret}
-	if err := CreateBucket(t.Context(), c); err != nil {
-		t.Fatal(err)
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		err := CreateBucket(t.Context(), c)
+		if err == nil {
+			return c
+		}
+		// MinIO says it is ready a moment before it is.
+		if time.Now().After(deadline) || !strings.Contains(err.Error(), "not initialized") {
+			t.Fatal(err)
+		}
 	}
-	return c
 }
