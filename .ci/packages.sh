@@ -3,7 +3,8 @@
 # packages.sh - install the Debian packages that tests, demo and bench run, if
 # any is missing, and print the versions of all of them.
 #
-# A machine that has every program needs neither Debian nor root.
+# A machine that has every program needs neither Debian nor root. With names of
+# packages as arguments only those are seen to.
 set -euo pipefail
 
 # package:program. The program tells whether the package is needed.
@@ -11,6 +12,7 @@ wanted=(
 	make:make
 	e2fsprogs:mke2fs          # a real file-system image for the demo
 	unzip:unzip               # bundles, opened by hand
+	zip:zip                   # and closed again by an attacker
 	openssl:openssl           # the independent verifiers: digests,
 	openssh-client:ssh-keygen # signatures,
 	hashdeep:hashdeep         # several digests at once,
@@ -26,6 +28,9 @@ export PATH=$PATH:/usr/sbin:/sbin DEBIAN_FRONTEND=noninteractive
 
 packages=() missing=()
 for pair in "${wanted[@]}"; do
+	if [[ $# -gt 0 && " $* " != *" ${pair%%:*} "* ]]; then
+		continue
+	fi
 	packages+=("${pair%%:*}")
 	command -v "${pair##*:}" >/dev/null || missing+=("${pair%%:*}")
 done
