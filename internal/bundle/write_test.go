@@ -1,0 +1,361 @@
+package bundle_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/custodyd/custodyd/internal/bundle"
+	"github.com/custodyd/custodyd/internal/bundle/bundletest"
+	"github.com/custodyd/custodyd/internal/evidence"
+)
+
+func exported(tb testing.TB, contents ...evidence.Number) bundle.Source {
+	tb.Helper()
+	s := bundletest.NewStory(tb)
+	s.Seal(contents...)
+	return s.Bundle(contents...)
+}
+
+func open(tb testing.TB, packed []byte) *bundle.Bundle {
+	tb.Helper()
+	b, err := bundle.Open(tb.Context(), bytes.NewReader(packed), int64(len(packed)))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+// faults gives the faults of a bundle after everything was hashed.
+func faults(tb testing.TB, b *bundle.Bundle) []bundle.Fault {
+	tb.Helper()
+	if err := b.Check(tb.Context(), 0, nil, nil); err != nil {
+		tb.Fatal(err)
+	}
+	return b.Faults()
+}
+
+func TestWriteAndOpen(t *testing.T) {
+	src := exported(t, "W2", "W3")
+	packed := bundletest.Write(t, src)
+	if again := bundletest.Write(t, src); !bytes.Equal(packed, again) {
+		t.Error("the same source gives another bundle")
+	}
+	b := open(t, packed)
+	if found := faults(t, b); len(found) > 0 {
+		t.Error(found)
+	}
+	if b.Reference() != string(bundletest.Reference) {
+		t.Error(b.Reference())
+	}
+	r, ok := b.Ranges("data/content/E-001-W3.bin")
+	if !ok {
+		t.Fatal("content cannot be read at any place")
+	}
+	size := int64(len(bundletest.Image()))
+	for _, place := range []struct{ off, n int64 }{{0, 9}, {size - 5, 100}, {size, 1}, {size + 9, 1}, {17, size}} {
+		part, err := r(t.Context(), place.off, place.n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(part)
+		off := min(place.off, size)
+		if want := bundletest.Image()[off:min(off+place.n, size)]; err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%d bytes from %d: %d bytes, %v", place.n, place.off, len(got), err)
+		}
+	}
+	dir, err := bundle.OpenDir(t.Context(), bundletest.Unpack(t, packed).WriteTo(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := faults(t, dir); len(found) > 0 {
+		t.Error(found)
+	}
+	if !slices.Equal(b.Files(), dir.Files()) {
+		t.Error("zip and directory hold different files")
+	}
+	if err := dir.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRepacked has other programs pack and unpack.
+func TestRepacked(t *testing.T) {
+	packed := bundletest.Write(t, exported(t, "W2"))
+	dir := t.TempDir()
+	run(t, dir, packed, "sh", "-e", "-c", "cat > case.zip && unzip -q case.zip && rm case.zip && zip -q -r again.zip *")
+	b, err := bundle.OpenDir(t.Context(), filepath.Join(dir, string(bundletest.Reference)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := faults(t, b); len(found) > 0 {
+		t.Error(found)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	again, err := os.ReadFile(filepath.Join(dir, "again.zip"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := faults(t, open(t, again)); len(found) > 0 {
+		t.Error(found)
+	}
+}
+
+func run(t *testing.T, dir string, stdin []byte, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...) //nolint:gosec // the tests' own commands
+	cmd.Dir, cmd.Stdin = dir, bytes.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+var errGone = errors.New("gone")
+
+func TestWriteRefuses(t *testing.T) {
+	src := exported(t, "W2")
+	change := func(n int, f func(*bundle.Entry)) func(*bundle.Source) {
+		return func(s *bundle.Source) {
+			old := s.Entries
+			s.Entries = func(yield func(bundle.Entry, error) bool) {
+				i := 0
+				for e, err := range old {
+					if i == n {
+						f(&e)
+					}
+					i++
+					if !yield(e, err) {
+						return
+					}
+				}
+			}
+		}
+	}
+	object := func(f func(*bundle.Object)) func(*bundle.Source) {
+		return func(s *bundle.Source) {
+			s.Objects = slices.Clone(s.Objects)
+			f(&s.Objects[len(s.Objects)-1])
+		}
+	}
+	for name, row := range map[string]struct {
+		change  func(*bundle.Source)
+		wantErr error
+	}{
+		"reference":          {func(s *bundle.Source) { s.Reference = "../x" }, bundle.ErrSource},
+		"checkpoint":         {func(s *bundle.Source) { s.Checkpoint = append(slices.Clone(s.Checkpoint), 'x') }, bundle.ErrSource},
+		"envelope":           {change(3, func(e *bundle.Entry) { e.Envelope = e.Envelope[1:] }), bundle.ErrSource},
+		"payload":            {change(3, func(e *bundle.Entry) { e.Payload = e.Payload[1:] }), bundle.ErrSource},
+		"signature":          {change(3, func(e *bundle.Entry) { e.Signature = e.Signature[1:] }), bundle.ErrSource},
+		"receipt":            {change(3, func(e *bundle.Entry) { e.Receipt = e.Receipt[:len(e.Receipt)-1] }), bundle.ErrSource},
+		"malformed receipt":  {change(3, func(e *bundle.Entry) { e.Receipt = nil }), bundle.ErrSource},
+		"entry twice":        {twice, bundle.ErrSource},
+		"other second time":  {unsteady, bundle.ErrSource},
+		"failing entries":    {failing, errGone},
+		"object too short":   {object(func(o *bundle.Object) { o.Size++ }), bundle.ErrSource},
+		"object too long":    {object(func(o *bundle.Object) { o.Size-- }), bundle.ErrSource},
+		"object's digest":    {object(func(o *bundle.Object) { o.SHA256[0] ^= 1 }), bundle.ErrSource},
+		"object's role":      {object(func(o *bundle.Object) { o.Role = "other" }), bundle.ErrSource},
+		"object's name":      {object(func(o *bundle.Object) { o.Exhibit = "../x" }), bundle.ErrSource},
+		"object gone":        {object(func(o *bundle.Object) { o.Open = gone }), errGone},
+		"object breaks off":  {object(breakOff), errGone},
+		"alike but for case": {func(s *bundle.Source) { s.Objects = append(slices.Clone(s.Objects), lower(s.Objects[0])) }, bundle.ErrSource},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := src
+			row.change(&s)
+			var out bytes.Buffer
+			if err := bundle.Write(t.Context(), &out, s); !errors.Is(err, row.wantErr) {
+				t.Errorf("error %v, want %v", err, row.wantErr)
+			}
+			if _, err := bundle.Open(t.Context(), bytes.NewReader(out.Bytes()), int64(out.Len())); !errors.Is(err, bundle.ErrFormat) {
+				t.Errorf("what was written opens: %v", err)
+			}
+		})
+	}
+}
+
+func lower(o bundle.Object) bundle.Object {
+	o.Exhibit = evidence.Name(strings.ToLower(string(o.Exhibit)))
+	return o
+}
+
+func gone(context.Context) (io.ReadCloser, error) { return nil, errGone }
+
+func breakOff(o *bundle.Object) {
+	whole := o.Open
+	o.Open = func(ctx context.Context) (io.ReadCloser, error) {
+		r, err := whole(ctx)
+		return struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(io.LimitReader(r, 3), failingReader{}), r}, err
+	}
+}
+
+type failingReader struct{}
+
+func (failingReader) Read([]byte) (int, error) { return 0, errGone }
+
+func twice(s *bundle.Source) {
+	old := s.Entries
+	s.Entries = func(yield func(bundle.Entry, error) bool) {
+		for e, err := range old {
+			if !yield(e, err) || !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+// unsteady leaves the newest entry out of the second pass.
+func unsteady(s *bundle.Source) {
+	list := slices.Collect(first(s.Entries))
+	pass := 0
+	s.Entries = func(yield func(bundle.Entry, error) bool) {
+		pass++
+		for _, e := range list[:len(list)+1-pass] {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+func first(entries iter.Seq2[bundle.Entry, error]) iter.Seq[bundle.Entry] {
+	return func(yield func(bundle.Entry) bool) {
+		for e := range entries {
+			if !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+func failing(s *bundle.Source) {
+	s.Entries = func(yield func(bundle.Entry, error) bool) { yield(bundle.Entry{}, errGone) }
+}
+
+func TestWriteCancelled(t *testing.T) {
+	src := exported(t, "W2")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := bundle.Write(ctx, io.Discard, src); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	packed := bundletest.Write(t, src)
+	if _, err := bundle.Open(ctx, bytes.NewReader(packed), int64(len(packed))); err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	b := open(t, packed)
+	if err := b.Check(ctx, 2, nil, nil); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// TestReadme runs the commands of README.txt as they stand there.
+func TestReadme(t *testing.T) {
+	packed := bundletest.Write(t, exported(t, "W2"))
+	dir := bundletest.Unpack(t, packed).WriteTo(t)
+	data := filepath.Join(dir, "data")
+	text, err := os.ReadFile(filepath.Join(data, "README.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := commands(string(text))
+	if len(blocks) != 9 {
+		t.Fatalf("%d blocks of commands", len(blocks))
+	}
+	var output strings.Builder
+	for _, block := range blocks {
+		output.WriteString(run(t, data, nil, "sh", "-c", block))
+	}
+	for _, want := range []string{"Signature Verified Successfully", `Good "custody-event" signature for custodyd`, `Good "custody-event" signature for analyst1`} {
+		if !strings.Contains(output.String(), want) {
+			t.Errorf("no %q in\n%s", want, &output)
+		}
+	}
+
+	// And they find what they should.
+	for name, damage := range map[string]struct {
+		path, from, to string
+		block          int // that must notice
+	}{
+		"manifests":  {"README.txt", "Export", "export", 0},
+		"signature":  {"checkpoint.body", "lab", "bal", 1},
+		"checkpoint": {"checkpoint.body", "lab", "bal", 2},
+		"inclusion":  {"entries.jsonl", `"time":"2026`, `"time":"2025`, 3},
+		"chains":     {"entries.jsonl", `"time":"2026`, `"time":"2025`, 4},
+		"seal":       {"entries.jsonl", `"type":"seal"`, `"type":"event"`, 5},
+		"payload":    {"payloads/3.json", "examiner1", "examiner2", 6},
+		"signers":    {"allowed_signers", "custodyd", "custodye", 6},
+		"keys":       {"allowed_signers", "custodyd", "custodye", 7},
+	} {
+		path := filepath.Join(data, damage.path)
+		good, err := os.ReadFile(path) //nolint:gosec // made above
+		if err != nil {
+			t.Fatal(err)
+		}
+		bad := strings.Replace(string(good), damage.from, damage.to, 1)
+		if bad == string(good) {
+			t.Errorf("%s: nothing to damage", name)
+		}
+		write(t, path, bad)
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", blocks[damage.block]) //nolint:gosec // the README's commands
+		cmd.Dir = data
+		if out, err := cmd.CombinedOutput(); err == nil {
+			t.Errorf("%s: not noticed\n%s", name, out)
+		}
+		write(t, path, string(good))
+	}
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// commands gives the paragraphs that are indented by four spaces.
+func commands(text string) []string {
+	var blocks []string
+	for paragraph := range strings.SplitSeq(text, "\n\n") {
+		paragraph = strings.Trim(paragraph, "\n")
+		if !strings.HasPrefix(paragraph, "    ") {
+			continue
+		}
+		blocks = append(blocks, paragraph)
+	}
+	return blocks
+}
+
+func TestZipIsPlain(t *testing.T) {
+	src := exported(t, "W2")
+	packed := bundletest.Write(t, src)
+	z, err := zip.NewReader(bytes.NewReader(packed), int64(len(packed)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range z.File {
+		if !strings.HasPrefix(f.Name, "2026-0042/") || !f.Modified.Equal(src.Created) || f.Mode() != 0o644 {
+			t.Errorf("%s: %v %v", f.Name, f.Modified, f.Mode())
+		}
+		stored := strings.Contains(f.Name, "/content/") || strings.Contains(f.Name, "/midstates/")
+		if stored && f.Method != zip.Store {
+			t.Errorf("%s is compressed", f.Name)
+		}
+	}
+}
