@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/uuid"
-
 	"github.com/custodyd/custodyd/internal/bundle"
 	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/ledger"
@@ -35,7 +33,7 @@ func (o Options) workers() int {
 // that of ctx.
 func Bundle(ctx context.Context, b *bundle.Bundle, o Options) (Report, error) {
 	j := &judge{
-		b: b, o: o, r: newReport(), state: evidence.NewMemory(), seqs: map[int64]bool{}, ids: map[uuid.UUID]int64{},
+		b: b, o: o, r: newReport(), replay: newReplay(), seqs: map[int64]bool{},
 		sources: map[evidence.CopyID]string{},
 	}
 	j.checkpoint()
@@ -68,11 +66,10 @@ type judge struct {
 	note []byte             // the checkpoint as it stands in the bundle
 	tree ledger.Checkpoint  // zero when there is none to be read
 
-	chains  *ledger.CaseChecker
-	id      ledger.CaseID // the bundle's case
-	state   *evidence.Memory
+	chains *ledger.CaseChecker
+	id     ledger.CaseID // the bundle's case
+	replay
 	seqs    map[int64]bool
-	ids     map[uuid.UUID]int64
 	signers []byte // allowed_signers, as the entries say
 	last    *entry // newest of the case
 	sources map[evidence.CopyID]string
@@ -202,17 +199,17 @@ func (j *judge) summary() {
 
 // limits says what the report does not cover, and what should be known beside it.
 func (j *judge) limits() {
-	for _, c := range j.r.Copies {
-		switch c.Lock {
-		case "none":
-			j.r.note("%s: nothing in the store keeps it from being changed or deleted (lock: none)", c.Copy)
-		case "directory":
-			j.r.note("%s: the store is a directory; its administrator can change or delete it (lock: directory)", c.Copy)
-		case "governance":
-			j.r.note("%s: some administrators of the store can lift its lock (lock: governance)", c.Copy)
-		}
-		if c.ReadSource == "cache" {
-			j.r.note("%s: when sealed it was read back from memory, the medium could not be asked", c.Copy)
+	for _, n := range []struct {
+		of   func(Copy) bool
+		text string
+	}{
+		{func(c Copy) bool { return c.Lock == "none" }, "nothing in the store keeps them from being changed or deleted (lock: none)"},
+		{func(c Copy) bool { return c.Lock == "directory" }, "the store is a directory, whose administrator can change or delete them (lock: directory)"},
+		{func(c Copy) bool { return c.Lock == "governance" }, "some administrators of the store can lift their locks (lock: governance)"},
+		{func(c Copy) bool { return c.ReadSource == "cache" }, "when sealed they were read back from memory, the medium could not be asked"},
+	} {
+		if copies := j.r.those(n.of); copies != "" {
+			j.r.note("%s: %s", copies, n.text)
 		}
 	}
 	if j.o.Policy == nil {
@@ -231,20 +228,10 @@ func (j *judge) limits() {
 		"and that others were shown the same ledger rests on its key")
 	j.r.unchecked(false, "other cases: of them there are only hashes here, so a reference, an upload or an id used in two cases would not show")
 	j.r.unchecked(false, "%s and %s: nobody has signed them", bundle.ReadmeFile, bundle.BagInfoFile)
-	var absent []string
-	others := false
-	for _, c := range j.r.Copies {
-		if c.Content == "" {
-			absent = append(absent, c.Copy)
-		} else {
-			others = others || len(c.Digests.Algorithms()) > 1
-		}
+	if absent := j.r.those(func(c Copy) bool { return c.Content == "" }); absent != "" {
+		j.r.unchecked(false, "the bytes of %s: they are not in the bundle. Check a file with custody-cli verify FILE --against BUNDLE", absent)
 	}
-	if len(absent) > 0 {
-		j.r.unchecked(false, "the bytes of %s: they are not in the bundle. Check a file with custody-cli verify FILE --against BUNDLE",
-			strings.Join(absent, ", "))
-	}
-	if others {
-		j.r.unchecked(false, "digests of contents other than SHA-256")
+	if more := j.r.those(func(c Copy) bool { return c.Content != "" && len(c.Digests.Algorithms()) > 1 }); more != "" {
+		j.r.unchecked(false, "other digests than SHA-256 of the bytes of %s", more)
 	}
 }

@@ -20,8 +20,9 @@ import (
 // batchSize is how many entries are held in memory at a time.
 const batchSize = 1024
 
-// entry is one line of entries.jsonl with what belongs to it.
+// entry is one envelope with what belongs to it.
 type entry struct {
+	seq       int64 // by which findings name it: its envelope's, or its place in what is judged
 	line      []byte
 	envelope  ledger.Envelope
 	leaf      ledger.Hash
@@ -35,7 +36,7 @@ type entry struct {
 }
 
 func (e *entry) find(code Code, format string, args ...any) {
-	e.found = append(e.found, Finding{Code: code, Subject: fmt.Sprintf("entry %d", e.envelope.Seq), Detail: fmt.Sprintf(format, args...)})
+	e.found = append(e.found, Finding{Code: code, Subject: fmt.Sprintf("entry %d", e.seq), Detail: fmt.Sprintf(format, args...)})
 }
 
 // entries judges all that the ledger's entries consist of: in parallel what concerns
@@ -117,13 +118,13 @@ func (j *judge) lines(ctx context.Context, visit func(line []byte) error) error 
 
 // batch judges some entries that follow each other.
 func (j *judge) batch(ctx context.Context, batch []*entry) error {
-	if err := j.parallel(ctx, batch, j.look); err != nil {
+	if err := parallel(ctx, j.o.workers(), batch, j.look); err != nil {
 		return err
 	}
 	for _, e := range batch {
 		j.follow(e)
 	}
-	if err := j.parallel(ctx, batch, j.signed); err != nil {
+	if err := parallel(ctx, j.o.workers(), batch, (*entry).signed); err != nil {
 		return err
 	}
 	for _, e := range batch {
@@ -132,11 +133,11 @@ func (j *judge) batch(ctx context.Context, batch []*entry) error {
 	return nil
 }
 
-// parallel does something with each entry, on all cores.
-func (j *judge) parallel(ctx context.Context, batch []*entry, do func(*entry)) error {
+// parallel does something with each item, on that many cores.
+func parallel[T any](ctx context.Context, workers int, batch []T, do func(T)) error {
 	var next atomic.Int64
 	var running sync.WaitGroup
-	for range min(j.o.workers(), len(batch)) {
+	for range min(workers, len(batch)) {
 		running.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(batch)) && ctx.Err() == nil; i = next.Add(1) - 1 {
 				do(batch[i])
@@ -153,22 +154,34 @@ func (j *judge) look(e *entry) {
 	if e.envelope, e.malformed = ledger.ParseEnvelope(e.line); e.malformed != nil {
 		return // follow tells
 	}
+	e.seq = e.envelope.Seq
 	j.included(e)
 	var err error
-	path := bundle.EntryPath(bundle.KindSignature, e.envelope.Seq)
-	switch e.signature, err = j.b.ReadFile(path); {
-	case err != nil:
+	path := bundle.EntryPath(bundle.KindSignature, e.seq)
+	if e.signature, err = j.b.ReadFile(path); err != nil {
 		e.find(CodeSignatureMissing, "%s", missing(path, err))
-	case sha256.Sum256(e.signature) != e.envelope.Sig:
-		e.find(CodeSignatureHash, "%s is not the signature that its envelope names", path)
+	} else {
+		e.checkSignatureHash(path)
 	}
-	path = bundle.EntryPath(bundle.KindPayload, e.envelope.Seq)
+	path = bundle.EntryPath(bundle.KindPayload, e.seq)
 	if e.payload, err = j.b.ReadFile(path); err != nil {
 		e.find(CodePayloadMissing, "%s", missing(path, err))
-		return
+	} else {
+		e.checkPayload(path)
 	}
+}
+
+// checkSignatureHash compares the signature with the envelope. what names it.
+func (e *entry) checkSignatureHash(what string) {
+	if sha256.Sum256(e.signature) != e.envelope.Sig {
+		e.find(CodeSignatureHash, "%s is not the signature that its envelope names", what)
+	}
+}
+
+// checkPayload reads the payload and compares it with the envelope. what names it.
+func (e *entry) checkPayload(what string) {
 	if sha256.Sum256(e.payload) != e.envelope.Payload {
-		e.find(CodePayloadHash, "%s is not the payload that its envelope names", path)
+		e.find(CodePayloadHash, "%s is not the payload that its envelope names", what)
 	}
 	event, err := evidence.Parse(e.payload)
 	if err != nil {
@@ -213,7 +226,7 @@ func (j *judge) included(e *entry) {
 }
 
 // signed checks the signature of an entry.
-func (j *judge) signed(e *entry) {
+func (e *entry) signed() {
 	if e.key.IsZero() || e.payload == nil || e.signature == nil {
 		return
 	}

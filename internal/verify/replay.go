@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/uuid"
+
 	"github.com/custodyd/custodyd/internal/bundle"
 	"github.com/custodyd/custodyd/internal/digest"
 	"github.com/custodyd/custodyd/internal/evidence"
@@ -21,10 +23,20 @@ var chainCodes = []struct {
 	{ledger.ErrOrigin, CodeEntryOrigin},
 	{ledger.ErrCase, CodeEntryCase},
 	{ledger.ErrRepeated, CodeEntryRepeated},
+	{ledger.ErrMissing, CodeEntryMissing},
 	{ledger.ErrPrev, CodeChain},
 	{ledger.ErrTimeBackwards, CodeTime},
 	{ledger.ErrCaseSequence, CodeCaseSequence},
 	{ledger.ErrCasePrev, CodeCaseChain},
+}
+
+// placed notes what a chain's check found.
+func (e *entry) placed(err error) {
+	for _, c := range chainCodes {
+		if errors.Is(err, c.err) {
+			e.find(c.code, "%v", c.err)
+		}
+	}
 }
 
 // follow judges an entry's place, and applies the law to what happened. It is called
@@ -37,11 +49,7 @@ func (j *judge) follow(e *entry) {
 		return
 	}
 	err := j.chains.AddParsed(e.envelope, e.leaf)
-	for _, c := range chainCodes {
-		if errors.Is(err, c.err) {
-			e.find(c.code, "%v", c.err)
-		}
-	}
+	e.placed(err)
 	j.seqs[e.envelope.Seq] = true
 	if errors.Is(err, ledger.ErrRepeated) || errors.Is(err, ledger.ErrCase) {
 		return // it has no place in the story
@@ -50,39 +58,55 @@ func (j *judge) follow(e *entry) {
 		j.last = e
 	}
 	if e.event != nil {
-		j.happened(e)
+		j.signers = bundle.AppendSigner(j.signers, e.event.Body)
+		j.noteFacts(*e.event)
 	}
-	j.state.Record(evidence.CaseID(e.envelope.Case), digest.SHA256(e.leaf), e.envelope.CaseSeq)
+	j.happened(e)
 }
 
-// happened applies the law to an entry.
-func (j *judge) happened(e *entry) {
+// replay is the state that the entries so far have led to.
+type replay struct {
+	state *evidence.Memory
+	ids   map[uuid.UUID]int64 // of payloads, and which entry has it
+}
+
+func newReplay() replay {
+	return replay{state: evidence.NewMemory(), ids: map[uuid.UUID]int64{}}
+}
+
+// happened takes an entry into the state, if the law allows what happened.
+func (r *replay) happened(e *entry) {
+	if e.event != nil {
+		r.apply(e)
+	}
+	r.state.Record(evidence.CaseID(e.envelope.Case), digest.SHA256(e.leaf), e.envelope.CaseSeq)
+}
+
+func (r *replay) apply(e *entry) {
 	event := *e.event
-	e.key = j.keyOf(e)
-	if first, used := j.ids[event.ID]; used {
+	e.key = r.keyOf(e)
+	if first, used := r.ids[event.ID]; used {
 		e.find(CodePayloadID, "has the id %s, as entry %d", event.ID, first)
 	} else {
-		j.ids[event.ID] = e.envelope.Seq
+		r.ids[event.ID] = e.seq
 	}
-	j.signers = bundle.AppendSigner(j.signers, event.Body)
-	j.noteFacts(event)
-	if export, ok := event.Body.(evidence.CaseExported); ok && !j.endsHold(e, export) {
+	if export, ok := event.Body.(evidence.CaseExported); ok && !r.endsHold(e, export) {
 		return
 	}
-	changes, err := evidence.Apply(j.state, event, evidence.Position{
+	changes, err := evidence.Apply(r.state, event, evidence.Position{
 		CaseSeq: e.envelope.CaseSeq, Time: evidence.TimeOf(e.envelope.Time.Std()),
 	})
 	if err != nil {
 		e.find(CodeLaw, "%s by %s: %v", event.Kind(), event.Actor, err)
 		return
 	}
-	j.state.Save(changes)
+	r.state.Save(changes)
 }
 
 // keyOf gives the key that was the actor's when the entry was made. With the first
 // entry of a ledger the service brings its own.
-func (j *judge) keyOf(e *entry) identity.PublicKey {
-	p, err := j.state.Person(e.event.Actor)
+func (r *replay) keyOf(e *entry) identity.PublicKey {
+	p, err := r.state.Person(e.event.Actor)
 	if err == nil {
 		return p.Key
 	}
@@ -115,7 +139,7 @@ func (j *judge) noteFacts(event evidence.Event) {
 }
 
 // endsHold checks what an export states of both chains.
-func (j *judge) endsHold(e *entry, b evidence.CaseExported) bool {
+func (r *replay) endsHold(e *entry, b evidence.CaseExported) bool {
 	holds := true
 	for _, end := range []struct {
 		code Code
@@ -126,7 +150,7 @@ func (j *judge) endsHold(e *entry, b evidence.CaseExported) bool {
 		{CodeCaseEnd, "the case", evidence.CaseID(e.envelope.Case), b.Case},
 		{CodeSystemEnd, "the entries of no case", evidence.CaseID{}, b.System},
 	} {
-		n, err := j.state.Entry(end.of, end.Head)
+		n, err := r.state.Entry(end.of, end.Head)
 		if err != nil || n != end.Entries-1 {
 			e.find(end.code, "the export states %d entries of the chain of %s, the last with the hash %s; that one is not here",
 				end.Entries, end.name, end.Head)

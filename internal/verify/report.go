@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/custodyd/custodyd/internal/bundle"
 	"github.com/custodyd/custodyd/internal/digest"
@@ -38,6 +39,7 @@ const (
 	CodeEntryOrigin    Code = "entry-origin"        // an entry of another ledger
 	CodeEntryCase      Code = "entry-case"          // an entry of another case
 	CodeEntryRepeated  Code = "entry-repeated"      // its place is taken: double, late or exchanged
+	CodeEntryMissing   Code = "entry-missing"       // entries before this one are not there
 	CodeChain          Code = "chain"               // does not follow the entry before it
 	CodeCaseSequence   Code = "case-chain-sequence" // is not the next one of its case
 	CodeCaseChain      Code = "case-chain"          // does not follow the entry before it in its case
@@ -204,6 +206,17 @@ func (r *Report) unchecked(wanted bool, format string, args ...any) {
 
 func (r *Report) note(format string, args ...any) {
 	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
+}
+
+// those names the copies for which is is true.
+func (r *Report) those(is func(Copy) bool) string {
+	var names []string
+	for _, c := range r.Copies {
+		if is(c) {
+			names = append(names, c.Copy)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // conclude sets the verdict.
