@@ -44,6 +44,7 @@ var (
 type Story struct {
 	*Ledger
 	Case    evidence.CaseID
+	Other   evidence.CaseID // the case whose entries stand between
 	objects []bundle.Object
 	until   evidence.Time
 }
@@ -51,14 +52,13 @@ type Story struct {
 // NewStory tells the story up to the export.
 func NewStory(tb testing.TB) *Story {
 	tb.Helper()
-	s := &Story{Ledger: NewLedger(tb), Case: newCase()}
-	other := newCase()
+	s := &Story{Ledger: NewLedger(tb), Case: newCase(), Other: newCase()}
 	s.until = evidence.TimeOf(s.now.AddDate(0, 0, 400))
 	s.Enrol(identity.Service, "admin1", identity.RoleAdministrator)
 	s.service(evidence.CaseID{}, evidence.ServiceStarted{Version: "1.0", Store: "directory", Bucket: "evidence", Lock: "directory", Missing: []string{"object lock"}})
 	s.Enrol("admin1", "examiner1", identity.RoleExaminer)
 	s.do("examiner1", evidence.CaseOpened{Reference: Reference, Title: "Case <of> Ærø", Jurisdictions: []string{"DK"}, RetainDays: 365})
-	s.Record(s.Event(other, "examiner1", evidence.CaseOpened{Reference: "2026-0043", Title: "Another", RetainDays: 1}))
+	s.Record(s.Event(s.Other, "examiner1", evidence.CaseOpened{Reference: "2026-0043", Title: "Another", RetainDays: 1}))
 	s.Enrol("admin1", "analyst1", identity.RoleAnalyst)
 	for _, label := range []evidence.Name{"E-001", "E-002"} {
 		s.do("examiner1", evidence.ExhibitAdded{Label: label, Kind: "disk", Serial: "S/N 7", FoundBy: "P. Officer", FoundAt: "Room 12", Witness: "W. Itness"})
@@ -69,7 +69,7 @@ func NewStory(tb testing.TB) *Story {
 	s.quarantined()
 	s.Record(s.Event(evidence.CaseID{}, "admin1", evidence.PersonRevoked{Principal: "analyst2", Reason: "left"}))
 	s.working("W1", "M1", "analyst1", Image())
-	s.Record(s.Event(other, "examiner1", evidence.CaseClosed{Reason: "a mistake"}))
+	s.Record(s.Event(s.Other, "examiner1", evidence.CaseClosed{Reason: "a mistake"}))
 	s.service(s.Case, evidence.AccessDenied{Exhibit: "E-001", Number: "M1", Operation: evidence.Fetch, Reason: "a master copy never leaves"})
 	read := s.Event(s.Case, identity.Service, evidence.ContentRead{Exhibit: "E-001", Number: "W1", Operation: evidence.Fetch, Length: int64(len(Image()))})
 	read.OnBehalfOf.Principal = "analyst1"
