@@ -49,26 +49,30 @@ func (s *Service) append(ctx context.Context, d *draft) (Recorded, error) {
 	d.ctx, d.answer = ctx, make(chan answer, 1)
 	select {
 	case s.appends <- d:
-	case <-s.stopped:
-		return Recorded{}, s.cause
-	case <-s.ctx.Done():
-		return Recorded{}, fmt.Errorf("%w: shutting down", ErrUnavailable)
+	case <-s.ended:
+		return Recorded{}, s.gone()
 	case <-ctx.Done():
 		return Recorded{}, ctx.Err()
 	}
 	select {
 	case a := <-d.answer:
 		return a.recorded, a.err
-	case <-s.stopped:
-		return Recorded{}, s.cause
+	case <-s.ended:
 	case <-ctx.Done():
 		return Recorded{}, ctx.Err()
+	}
+	select {
+	case a := <-d.answer: // it came with the end
+		return a.recorded, a.err
+	default:
+		return Recorded{}, s.gone()
 	}
 }
 
 // commitLoop is the one committer: it ends with the service or when the
 // ledger stops.
 func (s *Service) commitLoop() {
+	defer close(s.ended)
 	for {
 		select {
 		case first := <-s.appends:

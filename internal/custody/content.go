@@ -36,7 +36,6 @@ func (s *Service) Fetch(ctx context.Context, c Caller, p evidence.Path, offset, 
 	if length == -1 {
 		length = max(copied.Size-offset, 0)
 	}
-	// The bytes are within reach before the entry claims that they leave.
 	object, ok := copied.Object(evidence.Content)
 	if !ok {
 		return nil, fmt.Errorf("copy %s: has no content object", copied.CopyID)

@@ -87,7 +87,10 @@ type Service struct {
 	ctx     context.Context // ends with the service: background work, not requests
 	cancel  context.CancelFunc
 	group   *errgroup.Group
+	closing sync.Mutex // nothing joins the group once closed is set
+	closed  bool
 	reads   chan struct{} // permits to read whole copies back
+	ended   chan struct{} // closed when the committer has ended
 	stopped chan struct{}
 	stop    sync.Once
 	cause   error // why stopped; written before stopped is closed
@@ -106,7 +109,7 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 	s := &Service{
 		cfg: cfg, db: cfg.Database, objects: cfg.Objects, origin: cfg.Ledger.Key().Origin(), log: cfg.Logger,
 		started: cfg.Now(), appends: make(chan *draft, maxBatch), ctx: own, cancel: cancel,
-		reads: make(chan struct{}, concurrentReads), stopped: make(chan struct{}),
+		reads: make(chan struct{}, concurrentReads), ended: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	s.challenges.init()
 	s.intakes.init()
@@ -116,9 +119,9 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 		return nil, err
 	}
 	s.group, s.ctx = errgroup.WithContext(own)
-	s.group.Go(func() error { s.commitLoop(); return nil })
+	s.background(s.commitLoop)
 	if err := s.begin(ctx); err != nil {
-		return nil, errors.Join(err, s.Close(ctx))
+		return nil, errors.Join(err, s.Close(context.WithoutCancel(ctx)))
 	}
 	return s, nil
 }
@@ -168,10 +171,47 @@ func (s *Service) begin(ctx context.Context) error {
 }
 
 // Close stops taking work, waits for what is under way to reach a durable
-// point, and ends. The database, store and signer stay open: they are the caller's.
-func (s *Service) Close(context.Context) error {
+// point, and ends. When ctx is done first, something may still be at it. The
+// database, store and signer stay open: they are the caller's.
+func (s *Service) Close(ctx context.Context) error {
+	s.closing.Lock()
+	s.closed = true
+	s.closing.Unlock()
 	s.cancel()
-	return s.group.Wait()
+	done := make(chan error, 1)
+	go func() {
+		err := s.group.Wait()
+		s.uploads.Range(func(_, w any) bool {
+			<-w.(*writer).done //nolint:errcheck,forcetypeassert // the map holds nothing else
+			return true
+		})
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("close: %w", ctx.Err())
+	}
+}
+
+// background does work that Close waits for; false, when it is too late for that.
+func (s *Service) background(work func()) bool {
+	s.closing.Lock()
+	defer s.closing.Unlock()
+	if s.closed {
+		return false
+	}
+	s.group.Go(func() error { work(); return nil })
+	return true
+}
+
+// gone is the answer when the committer takes nothing any more.
+func (s *Service) gone() error {
+	if err := s.Cause(); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: shutting down", ErrUnavailable)
 }
 
 // Stopped is closed when the service can no longer write; Cause tells why.

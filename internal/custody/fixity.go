@@ -116,14 +116,15 @@ func (s *Service) StartCheck(ctx context.Context, c Caller, p evidence.Path) (uu
 	if err := s.checks.add(id, k); err != nil {
 		return uuid.UUID{}, err
 	}
-	s.group.Go(func() error {
+	run := func() {
 		defer close(k.done)
-		k.err = s.check(s.ctx, k)
-		if k.err != nil {
+		if k.err = s.check(s.ctx, k); k.err != nil {
 			s.log.Error("fixity check", "copy", k.copied.CopyID.String(), "error", k.err)
 		}
-		return nil
-	})
+	}
+	if !s.background(run) {
+		return uuid.UUID{}, s.gone()
+	}
 	return id, nil
 }
 
@@ -156,12 +157,11 @@ func (s *Service) Check(ctx context.Context, c Caller, id uuid.UUID, wait time.D
 
 // check reads a copy back and records the verdict.
 func (s *Service) check(ctx context.Context, k *check) error {
-	select {
-	case s.reads <- struct{}{}:
-		defer func() { <-s.reads }()
-	case <-ctx.Done():
-		return ctx.Err()
+	release, err := s.mayRead(ctx)
+	if err != nil {
+		return err
 	}
+	defer release()
 	content, ok := k.copied.Object(evidence.Content)
 	if !ok {
 		return fmt.Errorf("copy %s: has no content object", k.copied.CopyID)
@@ -226,8 +226,12 @@ func verdictOf(c evidence.Copy, read reading, listProblem string) evidence.Fixit
 	for _, r := range ranges {
 		v.Damaged = append(v.Damaged, evidence.Range{Offset: r.Off, Length: r.Len})
 	}
-	if listProblem != "" && v.Detail == "" {
+	switch {
+	case v.Detail != "":
+	case listProblem != "":
 		v.Detail = "the midstate list " + listProblem
+	case read.verdict.Unstable:
+		v.Detail = "the store gave different bytes when asked twice"
 	}
 	return v
 }

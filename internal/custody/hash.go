@@ -14,6 +14,16 @@ import (
 	"github.com/custodyd/custodyd/internal/objectstore"
 )
 
+// mayRead waits for a permit to read a whole copy back.
+func (s *Service) mayRead(ctx context.Context) (release func(), err error) {
+	select {
+	case s.reads <- struct{}{}:
+		return func() { <-s.reads }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // reading is what re-hashing an object gave.
 type reading struct {
 	verdict digest.Verdict
@@ -23,11 +33,12 @@ type reading struct {
 
 // hash reads an object back and compares it with the wanted digests: on all
 // cores from the midstates when SHA-256 is all that is wanted, otherwise in one
-// pass over all algorithms. A store that does not have the object gives the
-// verdict unreadable; an error means that we could not look at all.
+// pass over all algorithms. A store that does not have the object, or not as one
+// of its own, gives the verdict unreadable; an error means that we could not look
+// at all.
 func (s *Service) hash(ctx context.Context, o evidence.Object, list digest.Midstates, want digest.Set, progress func(int64)) (reading, error) {
 	content, err := s.objects.Open(ctx, stored(o), true)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, objectstore.ErrReadBack) {
 		return reading{verdict: digest.Verdict{Result: digest.Unreadable, Cause: err}, source: objectstore.SourceStore}, nil
 	}
 	if err != nil {
@@ -104,11 +115,12 @@ func (p progressReader) Read(b []byte) (int, error) {
 
 // checkFiles hashes each file of a set where it lies in the content, and tells
 // which one is not what its list says; empty when all are.
-func (s *Service) checkFiles(ctx context.Context, i evidence.Intake, content evidence.Object) (string, error) {
-	u, err := s.uploadOf(ctx, i.Intake)
+func (s *Service) checkFiles(ctx context.Context, u upload) (string, error) {
+	release, err := s.mayRead(ctx)
 	if err != nil {
 		return "", err
 	}
+	defer release()
 	list, err := s.objects.Open(ctx, stored(u.Objects[evidence.Files]), false)
 	if err != nil {
 		return "", err
@@ -119,7 +131,7 @@ func (s *Service) checkFiles(ctx context.Context, i evidence.Intake, content evi
 		return "", err
 	}
 	defer closeQuietly(lines)
-	bytes, err := s.objects.Open(ctx, stored(content), false)
+	bytes, err := s.objects.Open(ctx, stored(u.Objects[evidence.Content]), false)
 	if err != nil {
 		return "", err
 	}

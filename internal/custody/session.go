@@ -119,7 +119,7 @@ func (s *Service) SignIn(ctx context.Context, text string, signature []byte) (Se
 		}
 		return tx.SaveSession(database.Session{Hash: hash, Principal: person.Principal, Method: methodSession, Expires: expires})
 	})
-	if err != nil {
+	if err := s.commitOutcome(err); err != nil {
 		return Session{}, err
 	}
 	return Session{Token: token, Principal: person.Principal, Roles: person.Roles, Expires: expires}, nil
@@ -159,5 +159,5 @@ func (s *Service) SignOut(ctx context.Context, bearer string) error {
 	if err != nil {
 		return ErrUnauthenticated
 	}
-	return s.db.Update(ctx, func(tx *database.Tx) error { return tx.DeleteSession(hash) })
+	return s.commitOutcome(s.db.Update(ctx, func(tx *database.Tx) error { return tx.DeleteSession(hash) }))
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"time"
 
 	"github.com/google/uuid"
@@ -70,14 +69,23 @@ func loadUpload(tx *database.Tx, id uuid.UUID) (upload, error) {
 	return u, nil
 }
 
-// updateUpload changes the record of an intake in a transaction of its own.
+// updateUpload changes the record of an intake in a transaction of its own. One
+// that was abandoned meanwhile changes no more.
 func (s *Service) updateUpload(ctx context.Context, id uuid.UUID, change func(*upload) error) error {
+	return s.updateUploadWith(ctx, id, func(_ *database.Tx, u *upload) error { return change(u) })
+}
+
+// updateUploadWith is updateUpload together with other rows.
+func (s *Service) updateUploadWith(ctx context.Context, id uuid.UUID, change func(*database.Tx, *upload) error) error {
 	err := s.db.Update(ctx, func(tx *database.Tx) error {
 		u, err := loadUpload(tx, id)
 		if err != nil {
 			return err
 		}
-		if err := change(&u); err != nil {
+		if u.Phase == Abandoned {
+			return &evidence.TransitionError{Subject: "intake " + id.String(), Kind: "upload", Reason: "it is abandoned already"}
+		}
+		if err := change(tx, &u); err != nil {
 			return err
 		}
 		return saveUpload(tx, id, u)
@@ -269,30 +277,34 @@ func (u *Upload) write(ctx context.Context, offset int64, r io.Reader) (n int64,
 		return 0, err
 	}
 	defer run.hasher.Close()
-	for at := offset; at < u.intake.Size || at == 0; {
-		var size int64
-		if u.intake.Size > 0 {
-			if _, size, err = run.store.Part(run.next); err != nil {
-				return n, err
-			}
-			if err := u.part(ctx, run, at, size, r); err != nil {
-				return n, err
-			}
+	for at := offset; at < u.intake.Size; {
+		_, size, err := run.store.Part(run.next)
+		if err != nil {
+			return n, err
+		}
+		if err := u.part(ctx, run, at, size, r); err != nil {
+			return n, err
 		}
 		at, n, run.next = at+size, n+size, run.next+1
 		u.s.counters.received.Add(size)
-		if at == u.intake.Size {
-			break
-		}
 	}
-	received, _, err := run.hasher.Sum()
+	if u.intake.Size > 0 {
+		return n, nil
+	}
+	nothing, _, err := run.hasher.Sum()
 	if err != nil {
-		return n, err
+		return 0, err
 	}
-	return n, u.s.updateUpload(ctx, u.intake.Intake, func(record *upload) error {
-		record.Phase, record.Received = Received, received
-		return nil
-	})
+	return 0, u.s.updateUpload(ctx, u.intake.Intake, func(record *upload) error { return record.receive(u.intake.Intake, nothing) })
+}
+
+// receive notes that all bytes are durable, and the hash of them.
+func (u *upload) receive(id uuid.UUID, all digest.Set) error {
+	if u.Phase != Receiving {
+		return &evidence.TransitionError{Subject: "intake " + id.String(), Kind: "upload", Reason: "it is " + string(u.Phase) + " already"}
+	}
+	u.Phase, u.Received = Received, all
+	return nil
 }
 
 // part moves one part into the store and notes it.
@@ -322,16 +334,22 @@ func (u *Upload) part(ctx context.Context, run *session, offset, size int64, r i
 	if err != nil {
 		return err
 	}
+	soFar, _, err := run.hasher.Sum()
+	if err != nil {
+		return err
+	}
 	// A part that is durable in the store is noted even if the client goes now.
-	err = u.s.db.Update(context.WithoutCancel(ctx), func(tx *database.Tx) error {
+	// With the last one it is noted that all are there: no crash comes between.
+	return u.s.updateUploadWith(context.WithoutCancel(ctx), u.intake.Intake, func(tx *database.Tx, record *upload) error {
+		if offset+size == u.intake.Size {
+			if err := record.receive(u.intake.Intake, soFar); err != nil {
+				return err
+			}
+		}
 		return tx.AddPart(u.intake.Intake, database.Part{
 			Number: run.next, Offset: offset, Size: size, Doc: doc, State: stateBytes, Midstates: midstates.Bytes(),
 		})
 	})
-	if err == nil {
-		u.s.intakes.changed()
-	}
-	return u.s.commitOutcome(err)
 }
 
 // resume reads where the upload stands. The offset must be that place. It gives
@@ -384,137 +402,6 @@ func (u *Upload) resume(ctx context.Context, offset int64) (*session, error) {
 	}
 	run.hasher, err = digest.ResumeHasher(s)
 	return run, err
-}
-
-// Attach stores an object beside the content before the intake is complete: the
-// imaging tool's log, or the list of a set's files.
-func (s *Service) Attach(ctx context.Context, c Caller, id uuid.UUID, role evidence.Role, size int64, r io.Reader) (evidence.Object, error) {
-	if err := c.allow(identity.IntakeUpload); err != nil {
-		return evidence.Object{}, err
-	}
-	var intake evidence.Intake
-	var until time.Time
-	var record upload
-	err := s.db.View(ctx, func(tx *database.Tx) error {
-		i, holder, err := s.own(tx, c, id)
-		if err != nil {
-			return err
-		}
-		intake, until = i, retainUntil(i, holder)
-		record, err = loadUpload(tx, id)
-		return err
-	})
-	if err != nil {
-		return evidence.Object{}, err
-	}
-	most, err := attachable(intake, role)
-	if err != nil {
-		return evidence.Object{}, err
-	}
-	if size < 0 || size > most {
-		return evidence.Object{}, &evidence.FieldError{Field: "size", Problem: fmt.Sprintf("is %d, want 0 to %d", size, most)}
-	}
-	hash := digest.NewReader(io.LimitReader(r, size))
-	defer hash.Close()
-	checked := io.Reader(hash)
-	if role == evidence.Files {
-		// The list is parsed while it flows; a malformed one never becomes an object.
-		checked = checkList(hash, intake)
-	}
-	put, err := s.objects.Put(ctx, key(id, role), checked, size, until)
-	if errors.Is(err, fs.ErrExist) {
-		if known, ok := record.Objects[role]; ok {
-			return known, nil // an answer was lost
-		}
-		put, err = s.objects.Stat(ctx, key(id, role), "")
-		if err != nil {
-			return evidence.Object{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
-		return s.adopt(ctx, intake, role, put)
-	}
-	if err != nil {
-		return evidence.Object{}, err
-	}
-	set, _, err := hash.Finish()
-	if err != nil {
-		return evidence.Object{}, err
-	}
-	sha256, _ := set.SHA256()
-	return s.attach(ctx, intake, object(role, put, sha256))
-}
-
-// adopt takes over an attachment that was stored but not noted: it is read back
-// to learn its hash.
-func (s *Service) adopt(ctx context.Context, i evidence.Intake, role evidence.Role, o objectstore.Object) (evidence.Object, error) {
-	content, err := s.objects.Open(ctx, o, false)
-	if err != nil {
-		return evidence.Object{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	defer closeQuietly(content)
-	r, err := content.Range(ctx, 0, o.Size)
-	if err != nil {
-		return evidence.Object{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	defer closeQuietly(r)
-	set, _, err := digest.Sum(ctx, r)
-	if err != nil {
-		return evidence.Object{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	sha256, _ := set.SHA256()
-	return s.attach(ctx, i, object(role, o, sha256))
-}
-
-// attach notes an attachment, if it is the declared one.
-func (s *Service) attach(ctx context.Context, i evidence.Intake, o evidence.Object) (evidence.Object, error) {
-	if o.Role == evidence.ToolLog && (o.SHA256 != i.Acquisition.Log.SHA256 || o.Size != i.Acquisition.Log.Size) {
-		return evidence.Object{}, fmt.Errorf("the log: %w: what arrived is not what was declared; abandon this intake", evidence.ErrDigestsDiffer)
-	}
-	return o, s.updateUpload(ctx, i.Intake, func(u *upload) error {
-		if u.Objects == nil {
-			u.Objects = map[evidence.Role]evidence.Object{}
-		}
-		u.Objects[o.Role] = o
-		return nil
-	})
-}
-
-// attachable tells how big an attachment of a role may be, if the intake calls for one.
-func attachable(i evidence.Intake, role evidence.Role) (int64, error) {
-	switch {
-	case role == evidence.ToolLog && i.Acquisition != nil && i.Acquisition.Log != nil:
-		return i.Acquisition.Log.Size, nil
-	case role == evidence.Files && i.Files > 0:
-		return evidence.MaxList, nil
-	}
-	return 0, &evidence.FieldError{Field: "role", Problem: "the intake was not declared with one"}
-}
-
-// checkList gives the list's bytes to its reader, and fails the read as soon as
-// they are not the list of this intake.
-func checkList(list io.Reader, i evidence.Intake) io.Reader {
-	return &listReader{list: list, intake: i}
-}
-
-type listReader struct {
-	list   io.Reader
-	intake evidence.Intake
-	parser evidence.ListParser
-}
-
-// Read implements io.Reader.
-func (l *listReader) Read(p []byte) (int, error) {
-	n, err := l.list.Read(p)
-	if _, malformed := l.parser.Write(p[:n]); malformed != nil {
-		return 0, &evidence.FieldError{Field: "files", Problem: malformed.Error()}
-	}
-	if errors.Is(err, io.EOF) {
-		count, size, malformed := l.parser.Total()
-		if malformed != nil || count != l.intake.Files || size != l.intake.Size {
-			return 0, &evidence.FieldError{Field: "files", Problem: fmt.Sprintf(
-				"the list has %d files of %d bytes, declared were %d of %d", count, size, l.intake.Files, l.intake.Size)}
-		}
-	}
-	return n, err
 }
 
 // abandon ends the record of an intake that will not come; the job that follows
