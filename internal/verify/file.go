@@ -172,7 +172,7 @@ func OpenFiles(paths ...string) (*Files, error) {
 	f := &Files{}
 	var size int64
 	for _, path := range paths {
-		file, err := os.Open(path) //nolint:gosec // the verifier's own path
+		file, err := os.Open(path)
 		if err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
