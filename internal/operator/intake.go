@@ -155,6 +155,15 @@ func (i *OpenIntake) Note(m source.Mark) error {
 	return nil
 }
 
+// Rewrite replaces what is kept beside the marks.
+func (i *OpenIntake) Rewrite(kept Intake) error {
+	if err := i.place.writeJSON(intakeName(kept.ID), kept); err != nil {
+		return err
+	}
+	i.Intake = kept
+	return nil
+}
+
 // Close keeps the intake for later.
 func (i *OpenIntake) Close() error {
 	return errors.Join(i.file.Sync(), i.file.Close())

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/custodyd/custodyd/internal/evidence"
+)
+
+func newCase(a *app) *cobra.Command {
+	return group("case", "Investigations and incidents", newCaseOpen(a), newCaseList(a), newCaseShow(a), newCaseClose(a))
+}
+
+type caseOptions struct {
+	reference, title string
+	jurisdictions    []string
+	retainDays       int
+}
+
+func newCaseOpen(a *app) *cobra.Command {
+	var o caseOptions
+	cmd := &cobra.Command{
+		Use:     "open --reference REF --title TEXT [--jurisdiction TEXT]... [--retain-days N]",
+		Short:   "Open a case",
+		Example: "  custody-cli case open --reference 2026-0042 --title 'Theft of trade secrets' --jurisdiction DE",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), a) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.reference, "reference", "", "how the case is called: letters, digits, '.', '_', '-'")
+	f.StringVar(&o.title, "title", "", "what it is about")
+	f.StringArrayVar(&o.jurisdictions, "jurisdiction", nil, "where it may go to court; may be repeated")
+	f.IntVar(&o.retainDays, "retain-days", 0, "days for which each sealed object is locked (default: the server's)")
+	require(cmd, "reference", "title")
+	return cmd
+}
+
+func (o caseOptions) run(ctx context.Context, a *app) error {
+	reference, err := evidence.ParseName(o.reference)
+	if err != nil {
+		return fmt.Errorf("--reference: %w", err)
+	}
+	op, err := a.open(ctx, patience)
+	if err != nil {
+		return err
+	}
+	defer op.Close()
+	if o.retainDays == 0 {
+		about, err := op.About(ctx)
+		if err != nil {
+			return err
+		}
+		o.retainDays = about.RetainDays
+	}
+	return a.recordAs(ctx, op, reference, evidence.CaseOpened{
+		Reference: reference, Title: o.title, Jurisdictions: o.jurisdictions, RetainDays: o.retainDays,
+	}, true, o.reference, fmt.Sprintf("opened; what is sealed is locked for %d days", o.retainDays))
+}
+
+func newCaseList(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "All cases", Args: cobra.NoArgs,
+		Example: "  custody-cli case list",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			op, err := a.open(cmd.Context(), patience)
+			if err != nil {
+				return err
+			}
+			defer op.Close()
+			cases, err := op.Cases(cmd.Context())
+			if err != nil {
+				return err
+			}
+			var rows [][]string
+			for _, c := range cases {
+				rows = append(rows, []string{string(c.Reference), string(c.State), day(c.Opened), string(c.OpenedBy), fmt.Sprint(c.Findings), c.Title})
+			}
+			return a.result(map[string]any{"cases": notNil(cases)}, table("reference state opened by findings title", rows))
+		},
+	}
+}
+
+func newCaseShow(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "show CASE", Short: "One case, with its findings", Args: cobra.ExactArgs(1),
+		Example: "  custody-cli case show 2026-0042",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := parse(args[0], 1, 1)
+			if err != nil {
+				return err
+			}
+			op, err := a.open(cmd.Context(), patience)
+			if err != nil {
+				return err
+			}
+			defer op.Close()
+			c, err := op.Case(cmd.Context(), p.Case)
+			if err != nil {
+				return err
+			}
+			pairs := []string{
+				"reference", string(c.Reference), "title", c.Title, "id", c.ID.String(), "state", string(c.State),
+				"jurisdictions", strings.Join(c.Jurisdictions, ", "), "retention", fmt.Sprintf("%d days", c.RetainDays),
+				"opened", fmt.Sprintf("%s by %s", c.Opened, c.OpenedBy),
+			}
+			var findings []evidence.Finding
+			if c.Findings > 0 {
+				if findings, err = op.Findings(cmd.Context(), p.Case); err != nil {
+					return err
+				}
+			}
+			for _, f := range findings {
+				pairs = append(pairs, fmt.Sprintf("finding %d", f.Number), fmt.Sprintf("%s/%s: %s (%s, opened %s)", f.Exhibit, f.Copy, f.What, f.State, f.Opened))
+			}
+			return a.result(map[string]any{"case": c, "findings": notNil(findings)}, facts(pairs...))
+		},
+	}
+}
+
+func newCaseClose(a *app) *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use: "close CASE --reason TEXT", Short: "No further exhibits, intakes or copies", Args: cobra.ExactArgs(1),
+		Example: "  custody-cli case close 2026-0042 --reason 'judgment is final'",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := parse(args[0], 1, 1)
+			if err != nil {
+				return err
+			}
+			return a.record(cmd.Context(), p.Case, evidence.CaseClosed{Reason: reason}, false, args[0], "closed")
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why")
+	require(cmd, "reason")
+	return cmd
+}

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/custodyd/custodyd/internal/digest"
+	"github.com/custodyd/custodyd/internal/evidence"
+	"github.com/custodyd/custodyd/internal/operator"
+)
+
+type fetchOptions struct {
+	output   string
+	force    bool
+	retryFor time.Duration
+}
+
+func newCopyFetch(a *app) *cobra.Command {
+	var o fetchOptions
+	cmd := &cobra.Command{
+		Use:   "fetch CASE/EXHIBIT/COPY -o FILE",
+		Short: "Fetch a working copy that was issued to you",
+		Long: "fetch writes FILE.partial, hashes what arrives, and gives it its name when it is the copy that was issued.\n" +
+			"Interrupted, give the same command again: it goes on where it stood.",
+		Example: "  custody-cli copy fetch 2026-0042/E-001/W1 -o working.dd",
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), a, args[0]) },
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.output, "output", "o", "", "the file to write")
+	f.BoolVar(&o.force, "force", false, "overwrite the file")
+	f.DurationVar(&o.retryFor, "retry-for", 10*time.Minute, "how long to try again when the service cannot be reached")
+	require(cmd, "output")
+	return cmd
+}
+
+func (o fetchOptions) run(ctx context.Context, a *app, text string) (err error) {
+	path, err := parse(text, 3, 3)
+	if err != nil {
+		return err
+	}
+	if err := vacant(o.output, o.force); err != nil {
+		return err
+	}
+	op, err := a.open(ctx, o.retryFor)
+	if err != nil {
+		return err
+	}
+	defer op.Close()
+	c, err := op.Copy(ctx, path)
+	if err != nil {
+		return err
+	}
+	partial := o.output + ".partial"
+	file, err := os.OpenFile(partial, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	f := &fetch{a: a, op: op, path: path, file: file, copy: c, hasher: digest.NewHasher(c.Digests.Algorithms()...)}
+	defer f.hasher.Close()
+	err = f.run(ctx)
+	if err == nil {
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err != nil {
+		if !f.began {
+			err = errors.Join(err, os.Remove(partial))
+		}
+		return err
+	}
+	sum, _ := c.Digests.SHA256()
+	entry, err := op.Record(ctx, path.Case, evidence.CopyReceived{Exhibit: path.Exhibit, Number: path.Copy, Size: c.Size, SHA256: sum}, true)
+	if err != nil {
+		return err
+	}
+	if err := rename(partial, o.output, o.force); err != nil {
+		return err
+	}
+	return a.result(map[string]any{
+		"copy": path.String(), "file": o.output, "size": c.Size, "digests": c.Digests, "entry": entry,
+	}, line("%s fetched to %s: %d bytes sha256:%s (entry %d)", path, o.output, c.Size, sum, entry.Seq))
+}
+
+// fetch brings the content of a working copy into a file.
+type fetch struct {
+	a      *app
+	op     *operator.Operator
+	path   evidence.Path
+	file   *os.File
+	copy   evidence.Copy
+	hasher *digest.Hasher
+	at     int64
+	began  bool // there are bytes in the file
+}
+
+func (f *fetch) run(ctx context.Context) error {
+	m := f.a.meter("fetched", f.copy.Size)
+	defer m.done()
+	if err := f.known(); err != nil {
+		return err
+	}
+	resumed := f.at > 0
+	for first := true; first || f.at < f.copy.Size; first = false {
+		m.set(f.at)
+		err := f.op.Persist(ctx, func() error { return f.more(ctx, m) })
+		if err != nil {
+			return err
+		}
+	}
+	got, _, err := f.hasher.Sum()
+	if err != nil {
+		return err
+	}
+	if differ := digest.Differ(got, f.copy.Digests); len(differ) > 0 {
+		err := fmt.Errorf("%s: %w: %v of what arrived; it is kept as %s", f.path, evidence.ErrDigestsDiffer, differ, f.file.Name())
+		if resumed {
+			return try(err, "it may be that the partial file was of something else: remove it and fetch again")
+		}
+		return try(err, "fetch again; if it differs again, have the copy verified")
+	}
+	return nil
+}
+
+// known hashes what an earlier fetch left.
+func (f *fetch) known() error {
+	info, err := f.file.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() > f.copy.Size {
+		return try(fmt.Errorf("%s is larger than %s: %w", f.file.Name(), f.path, errFile), "remove it and fetch again")
+	}
+	n, err := io.CopyBuffer(f.hasher, onlyReader{f.file}, make([]byte, 1<<20))
+	f.at, f.began = n, n > 0
+	return err
+}
+
+// onlyReader hides what io.Copy would rather use than the given buffer.
+type onlyReader struct{ io.Reader }
+
+// more fetches from where the file ends. A cut connection is the same as an
+// unreachable server.
+func (f *fetch) more(ctx context.Context, m *meter) (err error) {
+	if f.at == f.copy.Size && f.began {
+		return nil // all is there; the entry about its arrival was lost
+	}
+	d, err := f.op.Fetch(ctx, f.path, f.at)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	if want, _ := f.copy.Digests.SHA256(); d.Size != f.copy.Size || d.SHA256 != want {
+		return fmt.Errorf("%s: %w: the service offers %d bytes with the SHA-256 %s", f.path, operator.ErrFacts, d.Size, d.SHA256)
+	}
+	if _, err := f.op.KeepReceipt(ctx, d.Receipt); err != nil {
+		return err
+	}
+	buf := make([]byte, 1<<20)
+	for {
+		n, err := d.Read(buf)
+		if n > 0 {
+			if _, werr := f.file.Write(buf[:n]); werr != nil {
+				return werr
+			}
+			if _, herr := f.hasher.Write(buf[:n]); herr != nil {
+				return herr
+			}
+			f.at, f.began = f.at+int64(n), true
+			m.set(f.at)
+		}
+		switch {
+		case errors.Is(err, io.EOF) && f.at == f.copy.Size:
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			return unreachable(err)
+		}
+	}
+}
+
+// vacant refuses a name that is taken.
+func vacant(path string, force bool) error {
+	_, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case force:
+		return nil
+	}
+	return try(fmt.Errorf("%s: %w", path, errFile), "name another file, or give --force")
+}
+
+// rename gives a finished file its name, without overwriting another unless forced.
+func rename(partial, path string, force bool) error {
+	if !force {
+		switch err := os.Link(partial, path); { // fails where the name is taken, in one step
+		case err == nil:
+			return os.Remove(partial)
+		case errors.Is(err, fs.ErrExist):
+			return fmt.Errorf("%s: %w", path, errFile)
+		}
+		if err := vacant(path, false); err != nil { // no links on this file system
+			return err
+		}
+	}
+	return os.Rename(partial, path)
+}

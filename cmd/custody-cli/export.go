@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/custodyd/custodyd/internal/client"
+	"github.com/custodyd/custodyd/internal/evidence"
+	"github.com/custodyd/custodyd/internal/operator"
+	"github.com/custodyd/custodyd/internal/verify"
+)
+
+// exportPurpose binds the working copies that are made for a bundle.
+const exportPurpose = "export"
+
+type exportOptions struct {
+	output      string
+	withContent bool
+	force       bool
+}
+
+func newExport(a *app) *cobra.Command {
+	var o exportOptions
+	cmd := &cobra.Command{
+		Use:   "export CASE [-o FILE] [--with-content]",
+		Short: "Export a case as a bundle that anybody can verify offline",
+		Long: "export writes a bundle, verifies it, and says so. With --with-content a working copy of every master\n" +
+			"that is not quarantined is issued to you for the export, and its bytes go along. Masters never leave.",
+		Example: "  custody-cli export 2026-0042 -o case.zip\n  custody-cli export 2026-0042 -o case.zip --with-content",
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), a, args[0]) },
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.output, "output", "o", "", "the file to write (default: CASE.zip)")
+	f.BoolVar(&o.withContent, "with-content", false, "with the bytes of working copies made for this export")
+	f.BoolVar(&o.force, "force", false, "overwrite the file")
+	return cmd
+}
+
+func (o exportOptions) run(ctx context.Context, a *app, text string) error {
+	path, err := parse(text, 1, 1)
+	if err != nil {
+		return err
+	}
+	if o.output == "" {
+		o.output = string(path.Case) + ".zip"
+	}
+	if err := vacant(o.output, o.force); err != nil {
+		return err
+	}
+	op, err := a.open(ctx, patience)
+	if err != nil {
+		return err
+	}
+	defer op.Close()
+	var contents []evidence.Path
+	if o.withContent {
+		if contents, err = a.contents(ctx, op, path.Case); err != nil {
+			return err
+		}
+	}
+	partial := o.output + ".partial"
+	size, err := download(ctx, a, op, path.Case, contents, partial)
+	if err != nil {
+		return errors.Join(err, os.Remove(partial))
+	}
+	if err := rename(partial, o.output, o.force); err != nil {
+		return err
+	}
+	report, err := judgeBundle(ctx, a, o.output, &verify.Policy{Key: op.VerifierKey})
+	if err != nil {
+		return err
+	}
+	names := []string{}
+	for _, c := range contents {
+		names = append(names, c.String())
+	}
+	err = a.result(map[string]any{
+		"file": o.output, "size": size, "contents": names, "report": report,
+	}, line("%s exported to %s: %d bytes, %d entries, %s", path, o.output, size, report.Entries, report.Verdict))
+	if err != nil {
+		return err
+	}
+	for _, f := range report.Findings {
+		a.warn("%s", f)
+	}
+	return conclude(report.Verdict)
+}
+
+// contents gives working copies for the export, one of each master, made where there
+// is none yet.
+func (a *app) contents(ctx context.Context, op *operator.Operator, reference evidence.Name) ([]evidence.Path, error) {
+	copies, err := op.Copies(ctx, reference, "")
+	if err != nil {
+		return nil, err
+	}
+	var paths []evidence.Path
+	for _, master := range copies {
+		path := evidence.Path{Case: reference, Exhibit: master.Exhibit, Copy: master.Number}
+		if master.Class != evidence.Master {
+			continue
+		}
+		if master.Quarantined() {
+			a.warn("%s is quarantined and goes without its bytes", path)
+			continue
+		}
+		if known, ok := issued(copies, master, op); ok {
+			path.Copy = known.Number
+		} else {
+			d, _, err := a.issue(ctx, op, path, master, op.Principal, exportPurpose)
+			if err != nil {
+				return nil, fmt.Errorf("issue a copy of %s: %w", path, err)
+			}
+			a.say("%s issued to %s for the export", d.Copy, op.Principal)
+			if path, err = parse(d.Copy, 3, 3); err != nil {
+				return nil, err
+			}
+		}
+		paths = append(paths, path)
+	}
+	return paths, nil
+}
+
+// issued finds a working copy of a master that was made for an export of this person.
+func issued(copies []evidence.Copy, master evidence.Copy, op *operator.Operator) (evidence.Copy, bool) {
+	for _, c := range copies {
+		if c.Class == evidence.Working && c.Exhibit == master.Exhibit && c.Of == master.Number && c.To == op.Principal &&
+			c.Purpose == exportPurpose && c.State == evidence.Issued && !c.Quarantined() {
+			return c, true
+		}
+	}
+	return evidence.Copy{}, false
+}
+
+// download writes the bundle to a new file.
+func download(ctx context.Context, a *app, op *operator.Operator, reference evidence.Name, contents []evidence.Path, path string) (n int64, err error) {
+	b, err := op.Export(ctx, reference, contents)
+	if err != nil {
+		return 0, err
+	}
+	defer b.Close()
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	n, err = io.CopyBuffer(file, onlyReader{b}, make([]byte, 1<<20))
+	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		} else {
+			err = unreachable(err)
+		}
+		return 0, errors.Join(fmt.Errorf("download the bundle: %w", err), file.Close())
+	}
+	a.say("downloaded %s", bytesText(n))
+	return n, errors.Join(file.Sync(), file.Close())
+}
+
+// unreachable makes a cut answer what it is: a server that was lost.
+func unreachable(err error) error { return fmt.Errorf("%w: %w", client.ErrUnreachable, err) }

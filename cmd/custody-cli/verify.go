@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/custodyd/custodyd/internal/bundle"
+	"github.com/custodyd/custodyd/internal/ledger"
+	"github.com/custodyd/custodyd/internal/source"
+	"github.com/custodyd/custodyd/internal/verify"
+)
+
+type verifyOptions struct{ against, policy string }
+
+func newVerify(a *app) *cobra.Command {
+	var o verifyOptions
+	cmd := &cobra.Command{
+		Use:   "verify (BUNDLE | FILE --against BUNDLE | CASE/EXHIBIT/COPY)",
+		Short: "Verify a bundle or a file offline, or a copy in the store online",
+		Long: "verify judges by your own policy and needs no network for bundles and files. The policy is --policy FILE, or\n" +
+			"the one that setup kept for the bundle's ledger; with neither, what needs no trusted key is checked, and the\n" +
+			"exit code is 3. FILE may be the first part of a split image. A copy in the store is read back by the service,\n" +
+			"and its verdict is believed as far as receipts prove it.",
+		Example: "  custody-cli verify case.zip --policy lab.policy\n" +
+			"  custody-cli verify disk.dd --against case.zip\n" +
+			"  custody-cli verify 2026-0042/E-001/M1",
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), a, args) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.against, "against", "", "the bundle that a file is compared with")
+	f.StringVar(&o.policy, "policy", "", "policy file: which ledger you mean, and its key")
+	return cmd
+}
+
+func (o verifyOptions) run(ctx context.Context, a *app, args []string) error {
+	if o.against != "" {
+		return o.file(ctx, a, args)
+	}
+	if len(args) > 1 {
+		return errors.New("one bundle or copy at a time; several files are compared with --against BUNDLE")
+	}
+	_, err := os.Stat(args[0])
+	if errors.Is(err, fs.ErrNotExist) {
+		if path, perr := parse(args[0], 3, 3); perr == nil {
+			if o.policy != "" {
+				return errors.New("--policy is for bundles; a copy in the store is judged by the key this machine is set up with")
+			}
+			return verifyOnline(ctx, a, path)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	policy, err := o.bundlePolicy(ctx, a, args[0])
+	if err != nil {
+		return err
+	}
+	report, err := judgeBundle(ctx, a, args[0], policy)
+	if err != nil {
+		return err
+	}
+	if err := a.result(report, report.Text); err != nil {
+		return err
+	}
+	for _, f := range report.Findings[:min(len(report.Findings), 20)] {
+		a.warn("%s", f)
+	}
+	return conclude(report.Verdict)
+}
+
+func (o verifyOptions) file(ctx context.Context, a *app, args []string) error {
+	set, err := source.Find(args, false)
+	if err != nil {
+		return err
+	}
+	var paths []string
+	for _, f := range set.Files {
+		paths = append(paths, f.Path)
+	}
+	policy, err := o.bundlePolicy(ctx, a, o.against)
+	if err != nil {
+		return err
+	}
+	b, closeBundle, err := openBundle(ctx, o.against)
+	if err != nil {
+		return err
+	}
+	defer closeBundle()
+	files, err := verify.OpenFiles(paths...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = files.Close() }() // only read from
+	m := a.meter("verified", files.Size())
+	defer m.done()
+	bundleReport, err := verify.Bundle(ctx, b, verify.Options{Policy: policy})
+	if err != nil {
+		return err
+	}
+	report, err := verify.File(ctx, b, bundleReport, args[0], files.Open, files.Size(), verify.Options{Policy: policy, Progress: m.add})
+	if err != nil {
+		return err
+	}
+	m.done()
+	if err := a.result(report, report.Text); err != nil {
+		return err
+	}
+	for _, f := range append(report.Findings, bundleReport.Findings...) {
+		a.warn("%s", f)
+	}
+	return conclude(report.Verdict)
+}
+
+// conclude makes a verdict an exit.
+func conclude(v verify.Verdict) error {
+	switch v {
+	case verify.Verified:
+		return nil
+	case verify.Incomplete:
+		return errIncomplete
+	}
+	return errFindings
+}
+
+// openBundle opens a zip file or an unpacked bag.
+func openBundle(ctx context.Context, path string) (*bundle.Bundle, func(), error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if info.IsDir() {
+		b, err := bundle.OpenDir(ctx, path)
+		if err != nil {
+			return nil, nil, fmt.Errorf("open %s: %w", path, err)
+		}
+		return b, func() { _ = b.Close() }, nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := bundle.Open(ctx, file, info.Size())
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("open %s: %w", path, err), file.Close())
+	}
+	return b, func() { _ = b.Close(); _ = file.Close() }, nil // only read from
+}
+
+func judgeBundle(ctx context.Context, a *app, path string, policy *verify.Policy) (verify.Report, error) {
+	b, closeBundle, err := openBundle(ctx, path)
+	if err != nil {
+		return verify.Report{}, err
+	}
+	defer closeBundle()
+	var total int64
+	for _, f := range b.Files() {
+		total += f.Size
+	}
+	m := a.meter("verified", total)
+	defer m.done()
+	return verify.Bundle(ctx, b, verify.Options{Policy: policy, Progress: m.add})
+}
+
+// bundlePolicy finds the verifier's policy: the named one, or the one kept for the
+// ledger that the bundle says it is of; nil, when there is none.
+func (o verifyOptions) bundlePolicy(ctx context.Context, a *app, path string) (*verify.Policy, error) {
+	if o.policy != "" {
+		text, err := os.ReadFile(o.policy)
+		if err != nil {
+			return nil, fmt.Errorf("--policy: %w", err)
+		}
+		p, err := verify.ParsePolicy(text)
+		if err != nil {
+			return nil, fmt.Errorf("--policy: %s: %w", o.policy, err)
+		}
+		return &p, nil
+	}
+	origin, ok := originOf(ctx, path)
+	if !ok {
+		return nil, nil // what is wrong with it the judgement tells
+	}
+	place, err := a.place()
+	if err != nil {
+		return nil, err
+	}
+	p, err := place.Policy(origin)
+	if errors.Is(err, fs.ErrNotExist) {
+		a.warn("no policy for the ledger %s in %s", origin, filepath.Clean(place.Dir()))
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &p, nil
+}
+
+// originOf tells of which ledger a bundle claims to be. It only chooses the policy: a
+// bundle that lies about it does not hold under that policy.
+func originOf(ctx context.Context, path string) (ledger.Origin, bool) {
+	b, closeBundle, err := openBundle(ctx, path)
+	if err != nil {
+		return "", false
+	}
+	defer closeBundle()
+	r, err := b.OpenFile(bundle.CheckpointFile)
+	if err != nil {
+		return "", false
+	}
+	defer r.Close()
+	text, err := io.ReadAll(io.LimitReader(r, 200))
+	if err != nil {
+		return "", false
+	}
+	for i, c := range text {
+		if c == '\n' {
+			origin, err := ledger.ParseOrigin(string(text[:i]))
+			return origin, err == nil
+		}
+	}
+	return "", false
+}
