@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
 	"sync"
@@ -397,11 +398,9 @@ func hexSum(content []byte) string {
 
 // content gives bytes that look random and are the same each time.
 func content(size int, seed byte) []byte {
-	b := make([]byte, 0, size+sha256.Size)
-	for block := sum([]byte{seed}); len(b) < size; block = sum(block[:]) {
-		b = append(b, block[:]...)
-	}
-	return b[:size]
+	b := make([]byte, size)
+	_, _ = mathrand.NewChaCha8([32]byte{seed}).Read(b) // never fails, see its documentation
+	return b
 }
 
 // await polls an intake until it is in the phase.

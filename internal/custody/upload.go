@@ -83,7 +83,7 @@ func (s *Service) updateUploadWith(ctx context.Context, id uuid.UUID, change fun
 			return err
 		}
 		if u.Phase == Abandoned {
-			return &evidence.TransitionError{Subject: "intake " + id.String(), Kind: "upload", Reason: "it is abandoned already"}
+			return abandoned(id)
 		}
 		if err := change(tx, &u); err != nil {
 			return err
@@ -298,6 +298,10 @@ func (u *Upload) write(ctx context.Context, offset int64, r io.Reader) (n int64,
 	return 0, u.s.updateUpload(ctx, u.intake.Intake, func(record *upload) error { return record.receive(u.intake.Intake, nothing) })
 }
 
+func abandoned(id uuid.UUID) error {
+	return &evidence.TransitionError{Subject: "intake " + id.String(), Kind: "upload", Reason: "it is abandoned already"}
+}
+
 // receive notes that all bytes are durable, and the hash of them.
 func (u *upload) receive(id uuid.UUID, all digest.Set) error {
 	if u.Phase != Receiving {
@@ -374,6 +378,9 @@ func (u *Upload) resume(ctx context.Context, offset int64) (*session, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if record.Phase == Abandoned {
+		return nil, abandoned(u.intake.Intake)
 	}
 	if record.Phase != Receiving {
 		return nil, nil

@@ -186,3 +186,15 @@ func (l *lab) auditReceipts(entries []database.Entry, newest ledger.Checkpoint) 
 		}
 	}
 }
+
+// uploads counts the uploads that the service remembers.
+func (l *lab) uploads() int {
+	l.t.Helper()
+	n := 0
+	must(l.t, l.db.View(l.ctx(), func(tx *database.Tx) error {
+		all, err := tx.Uploads()
+		n = len(all)
+		return err
+	}))
+	return n
+}
