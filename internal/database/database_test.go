@@ -240,7 +240,7 @@ func TestOpenRefuses(t *testing.T) {
 			if db != nil {
 				t.Error("there is a database beside the error")
 			}
-			if test.wantErr == ErrFormat || errors.Is(err, fs.ErrNotExist) {
+			if errors.Is(err, ErrFormat) || errors.Is(err, fs.ErrNotExist) {
 				if _, err := os.Lstat(path + ".lock"); !errors.Is(err, fs.ErrNotExist) {
 					t.Error("a lock was left beside what is not ours")
 				}

@@ -188,6 +188,15 @@ func TestReadHashes(t *testing.T) {
 				t.Errorf("%d hashes are not those that were stored", n)
 			}
 		}
+		list, err := tx.TreeHashes(5, 3)
+		for i, h := range list {
+			if h.Index != int64(5+i) || h.Hash != want[5+i] {
+				t.Errorf("hash %d is %v", 5+i, h)
+			}
+		}
+		if len(list) != 3 || err != nil {
+			t.Errorf("%d hashes, %v", len(list), err)
+		}
 		if _, err := tx.Hashes().ReadHashes([]int64{1, int64(len(want))}); !errors.Is(err, ErrDamaged) {
 			t.Errorf("missing hash: %v", err)
 		}
@@ -286,6 +295,13 @@ func TestCheckpoints(t *testing.T) {
 		}
 	}
 	view(t, db, func(tx *Tx) error {
+		all, err := tx.Checkpoints(1, 10)
+		if diff := cmp.Diff([]Checkpoint{{1, []byte{1}}, {3, []byte{3}}}, all); diff != "" || err != nil {
+			t.Errorf("checkpoints: %v %s", err, diff)
+		}
+		if all, err = tx.Checkpoints(2, 1); len(all) != 1 || all[0].Size != 3 || err != nil {
+			t.Errorf("checkpoints from 2: %v, %v", all, err)
+		}
 		size, note, err := tx.LastCheckpoint()
 		if size != 3 || !bytes.Equal(note, []byte{3}) {
 			t.Errorf("last is %d, %x", size, note)

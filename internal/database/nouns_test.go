@@ -80,8 +80,8 @@ func TestFold(t *testing.T) {
 func foldBoth(t *testing.T, seed uint64) {
 	db := newDatabase(t)
 	lab := evidencetest.New()
-	choose := rand.New(rand.NewPCG(seed, 0)).IntN // #nosec G404 -- repeatable on purpose
-	for range 12 {                                // transactions
+	choose := rand.New(rand.NewPCG(seed, 0)).IntN
+	for range 12 { // transactions
 		update(t, db, func(tx *Tx) error {
 			for range 15 { // events
 				e := lab.Draw(choose)
@@ -213,7 +213,7 @@ func story(t *testing.T) *DB {
 	t.Helper()
 	db := newDatabase(t)
 	lab := evidencetest.New()
-	choose := rand.New(rand.NewPCG(4, 0)).IntN // #nosec G404 -- repeatable on purpose
+	choose := rand.New(rand.NewPCG(4, 0)).IntN
 	update(t, db, func(tx *Tx) error {
 		for range 400 {
 			e := lab.Draw(choose)

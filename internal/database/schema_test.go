@@ -1,11 +1,13 @@
 package database
 
 import (
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/mattn/go-sqlite3"
 )
 
@@ -171,16 +173,17 @@ func TestSchemaRefuses(t *testing.T) {
 func contents(t *testing.T, db *DB) string {
 	t.Helper()
 	var all strings.Builder
-	for _, table := range []string{"entries", "hashes", "checkpoints", "meta"} {
-		rows, err := db.reader.QueryxContext(t.Context(), "SELECT * FROM "+table+" ORDER BY 1")
-		must(t, err)
-		for rows.Next() {
-			row, err := rows.SliceScan()
-			must(t, err)
-			_, _ = fmt.Fprintf(&all, "%s %x\n", table, row)
+	view(t, db, func(tx *Tx) error {
+		var errs []error
+		for _, table := range []string{"entries", "hashes", "checkpoints", "meta"} {
+			errs = append(errs, tx.each("SELECT * FROM "+table+" ORDER BY 1", nil, func(rows *sql.Rows) error {
+				row, err := sqlx.SliceScan(rows)
+				_, _ = fmt.Fprintf(&all, "%s %x\n", table, row)
+				return err
+			}))
 		}
-		must(t, errors.Join(rows.Err(), rows.Close()))
-	}
+		return errors.Join(errs...)
+	})
 	return all.String()
 }
 

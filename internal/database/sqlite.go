@@ -70,7 +70,7 @@ func (connector) Driver() driver.Driver {
 
 // checkHeader refuses a file that is not ours before SQLite can touch it.
 func checkHeader(path string) (err error) {
-	f, err := os.Open(path) // #nosec G304 -- the operator names the file
+	f, err := os.Open(path) //nolint:gosec // the operator names the file
 	if err != nil {
 		return err
 	}
@@ -177,11 +177,11 @@ func objects(ctx context.Context, db *sqlx.DB) (map[string]string, error) {
 // takeLock makes this process the one that may open the database. Closing the
 // file, or the end of the process, gives the lock back.
 func takeLock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600) // #nosec G304 -- the operator names the file
+	f, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator names the file
 	if err != nil {
 		return nil, err
 	}
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) // #nosec G115 -- a descriptor is small
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		err = ErrLocked
 	}
@@ -192,7 +192,7 @@ func takeLock(path string) (*os.File, error) {
 }
 
 func syncDirectory(path string) error {
-	d, err := os.Open(path) // #nosec G304 -- the operator names the file
+	d, err := os.Open(path)
 	if err != nil {
 		return err
 	}

@@ -96,7 +96,7 @@ func (tx *Tx) run(fn func(*Tx) error) (err error) {
 
 // exec writes.
 func (tx *Tx) exec(query string, args ...any) error {
-	_, err := tx.tx.ExecContext(tx.ctx, tx.tx.Rebind(query), args...)
+	_, err := tx.tx.ExecContext(tx.ctx, tx.tx.Rebind(query), args...) //nolint:gosec // our own text
 	if e, ok := errors.AsType[sqlite3.Error](err); ok && e.Code == sqlite3.ErrConstraint {
 		return fmt.Errorf("%w: %w", ErrConstraint, err)
 	}
@@ -105,7 +105,7 @@ func (tx *Tx) exec(query string, args ...any) error {
 
 // one reads the one row of a query, or ErrNotFound.
 func (tx *Tx) one(query string, args []any, into ...any) error {
-	err := tx.tx.QueryRowContext(tx.ctx, tx.tx.Rebind(query), args...).Scan(into...)
+	err := tx.tx.QueryRowContext(tx.ctx, tx.tx.Rebind(query), args...).Scan(into...) //nolint:gosec // our own text
 	if errors.Is(err, sql.ErrNoRows) {
 		return ErrNotFound
 	}
@@ -114,7 +114,7 @@ func (tx *Tx) one(query string, args []any, into ...any) error {
 
 // each reads all rows of a query.
 func (tx *Tx) each(query string, args []any, row func(*sql.Rows) error) (err error) {
-	rows, err := tx.tx.QueryContext(tx.ctx, tx.tx.Rebind(query), args...)
+	rows, err := tx.tx.QueryContext(tx.ctx, tx.tx.Rebind(query), args...) //nolint:gosec // our own text
 	if err != nil {
 		return err
 	}

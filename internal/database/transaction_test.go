@@ -228,7 +228,7 @@ func TestKill(t *testing.T) {
 	must(t, err)
 	var acknowledged int64
 	for round := range 12 {
-		child := exec.CommandContext(t.Context(), self) // #nosec G204 -- ourselves
+		child := exec.CommandContext(t.Context(), self)
 		child.Env = append(os.Environ(), crashingChild+"="+path)
 		var talk strings.Builder
 		child.Stderr = &talk

@@ -2,6 +2,7 @@ package evidencetest
 
 import (
 	"crypto/sha256"
+	"strconv"
 
 	"github.com/google/uuid"
 
@@ -100,7 +101,7 @@ func (d draw) restless(e evidence.Event) evidence.Event {
 func (d draw) enrolled() evidence.PersonEnrolled {
 	p := pick(d, Staff)
 	if d.choose(2) == 0 {
-		p.Principal = identity.Principal("new-" + string(rune('a'+d.choose(26))))
+		p.Principal = identity.Principal("new-" + strconv.Itoa(d.choose(30)))
 		p.Roles = identity.Roles{pick(d, identity.AllRoles())}
 	}
 	if d.choose(4) > 0 {
