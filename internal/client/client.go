@@ -17,8 +17,8 @@
 // # Sessions
 //
 // When the service no longer knows the session, Config.SignIn is asked for a new
-// token, once for each request. A stream towards the service cannot be sent
-// again; Upload therefore asks something small first.
+// token, once for each request. A stream towards the service waits for the
+// service's word that it is wanted, so it too can be sent with the new token.
 package client
 
 import (

@@ -93,8 +93,13 @@ func (c *Client) send(req *http.Request) (*http.Response, error) {
 	c.mu.Unlock()
 	again := req.Clone(req.Context())
 	resp, err := c.once(req, token)
-	if !errors.Is(err, api.CodeUnauthenticated) || c.signIn == nil || req.Body != nil && req.GetBody == nil {
+	if !errors.Is(err, api.CodeUnauthenticated) || c.signIn == nil {
 		return resp, err
+	}
+	if again.GetBody != nil {
+		if _, lost := again.GetBody(); lost != nil {
+			return nil, err
+		}
 	}
 	if token, err = c.renew(req.Context(), token); err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 
@@ -40,18 +41,17 @@ func (c *Client) stream(ctx context.Context, method string, body io.Reader, elem
 // Attach stores the imaging tool's log, or the list of a set's files, beside the
 // content of an intake: size bytes of r.
 func (c *Client) Attach(ctx context.Context, intake uuid.UUID, role evidence.Role, size int64, r io.Reader) (evidence.Object, error) {
-	body := io.LimitReader(r, size)
-	if size == 0 {
-		body = http.NoBody // a length of 0 beside a body would mean that it is not known
-	}
-	req, err := c.stream(ctx, http.MethodPut, body, "intakes", intake.String(), "objects", string(role))
+	req, err := c.stream(ctx, http.MethodPut, nil, "intakes", intake.String(), "objects", string(role))
 	if err != nil {
 		return evidence.Object{}, err
 	}
-	req.ContentLength = size
+	body := attach(req, r, size)
 	req.Header.Set("Content-Type", "application/octet-stream")
-	req.Header.Set("Expect", "100-continue")
-	return read[evidence.Object](c.send(req))
+	resp, err := c.send(req)
+	if body.err != nil {
+		return evidence.Object{}, fmt.Errorf("read what is attached: %w", errors.Join(body.err, err))
+	}
+	return read[evidence.Object](resp, err)
 }
 
 // Upload sends the content of an intake, size bytes, from where the service
@@ -125,17 +125,14 @@ func uploadOffset(resp *http.Response) (int64, error) {
 
 // write sends length bytes of r that belong at offset.
 func (c *Client) write(ctx context.Context, intake uuid.UUID, offset, length int64, r io.Reader) error {
-	body := &source{r: io.LimitReader(r, length)}
-	req, err := c.stream(ctx, http.MethodPatch, body, "uploads", intake.String())
+	req, err := c.stream(ctx, http.MethodPatch, nil, "uploads", intake.String())
 	if err != nil {
 		return err
 	}
-	req.ContentLength = length
+	body := attach(req, r, length)
 	req.Header.Set("Tus-Resumable", "1.0.0")
 	req.Header.Set("Upload-Offset", strconv.FormatInt(offset, 10))
 	req.Header.Set("Content-Type", "application/offset+octet-stream")
-	// A refusal comes before the bytes went, not in the middle of them.
-	req.Header.Set("Expect", "100-continue")
 	resp, err := c.send(req)
 	if body.err != nil {
 		return fmt.Errorf("read what is uploaded: %w", errors.Join(body.err, err))
@@ -151,14 +148,39 @@ func (c *Client) write(ctx context.Context, intake uuid.UUID, offset, length int
 	return err
 }
 
-// source remembers what went wrong with the caller's reader, to be told apart from
-// what goes wrong with the connection.
+// source is a body that can be read once. It remembers what went wrong with the
+// caller's reader, to be told apart from what goes wrong with the connection.
 type source struct {
-	r   io.Reader
-	err error
+	r     io.Reader
+	begun atomic.Bool
+	err   error
 }
 
+// attach makes length bytes of r the body of a request. The service is asked to
+// say first whether it wants them: a refusal comes before the bytes went, not in
+// the middle of them, and after a renewed sign-in they can still be sent.
+func attach(req *http.Request, r io.Reader, length int64) *source {
+	s := &source{r: io.LimitReader(r, length)}
+	if length == 0 {
+		return s // a length of 0 beside a body would mean that it is not known
+	}
+	req.ContentLength = length
+	req.Header.Set("Expect", "100-continue")
+	req.Body = io.NopCloser(s)
+	req.GetBody = func() (io.ReadCloser, error) {
+		if s.begun.Load() {
+			return nil, errBegun
+		}
+		return io.NopCloser(s), nil
+	}
+	return s
+}
+
+// errBegun: a body that was read from cannot be sent again.
+var errBegun = errors.New("the body has been read from")
+
 func (s *source) Read(p []byte) (int, error) {
+	s.begun.Store(true)
 	n, err := s.r.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
 		s.err = err

@@ -154,10 +154,15 @@ func (s *Server) deadlines(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		control := http.NewResponseController(c.Response().Writer)
 		c.Response().Writer = &movingWriter{c.Response().Writer, control, s.idle}
-		if r := c.Request(); r.Body != nil && r.Body != http.NoBody {
-			r.Body = &movingBody{ReadCloser: r.Body, control: control, idle: s.idle}
+		r := c.Request()
+		if r.Body == nil || r.Body == http.NoBody {
+			return next(c)
 		}
-		return next(c)
+		body := &movingBody{ReadCloser: r.Body, control: control, idle: s.idle}
+		r.Body = body
+		err := next(c)
+		// What was not read net/http reads now, for a while: not for ever.
+		return errors.Join(err, body.leave())
 	}
 }
 
@@ -170,7 +175,8 @@ type movingBody struct {
 	until   time.Time // if set, the whole body must be there by then
 
 	mu          sync.Mutex
-	interrupted bool
+	whole       bool // the end has been seen
+	interrupted bool // it will not come
 }
 
 func (b *movingBody) Read(p []byte) (int, error) {
@@ -178,18 +184,36 @@ func (b *movingBody) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := b.ReadCloser.Read(p)
-	if err != nil {
-		// A deadline left behind would end the request while it is worked on.
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		if !b.interrupted {
-			err = errors.Join(err, supported(b.control.SetReadDeadline(time.Time{})))
-			if errors.Is(err, io.EOF) {
-				err = io.EOF
-			}
-		}
+	if err == nil {
+		return n, nil
 	}
-	return n, err
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !errors.Is(err, io.EOF) {
+		b.interrupted = true
+		return n, err
+	}
+	// A deadline left behind would end the request while it is worked on.
+	b.whole = true
+	if err := supported(b.control.SetReadDeadline(time.Time{})); err != nil {
+		return n, err
+	}
+	return n, io.EOF
+}
+
+// leave bounds the time for the rest of a body that nobody wants. net/http reads
+// it between the handler's last write and its own, so the time is a part only of
+// that for writing.
+func (b *movingBody) leave() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.whole:
+		return nil
+	case b.interrupted:
+		return supported(b.control.SetReadDeadline(time.Unix(1, 0)))
+	}
+	return supported(b.control.SetReadDeadline(time.Now().Add(b.idle / 4)))
 }
 
 func (b *movingBody) extend() error {

@@ -12,7 +12,11 @@ import (
 
 // measure registers the figures of requests and of the custody service. Their
 // labels are routes, never paths: a case's reference is nobody's business here.
-func (s *Server) measure(registry *prometheus.Registry) error {
+func (s *Server) measure(registry *prometheus.Registry, version string) error {
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "custodyd_build_info", Help: "Always 1; the label says which program runs.", ConstLabels: prometheus.Labels{"version": version},
+	})
+	build.Set(1)
 	s.seconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "custodyd_http_request_seconds",
 		Help:    "Time from the head of a request to the end of its answer.",
@@ -23,6 +27,7 @@ func (s *Server) measure(registry *prometheus.Registry) error {
 			func() float64 { return float64(of(s.custody.Stats())) })
 	}
 	return errors.Join(
+		registry.Register(build),
 		registry.Register(s.seconds),
 		registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "custodyd_ledger_entries", Help: "Entries under the newest checkpoint.",

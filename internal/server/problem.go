@@ -123,6 +123,7 @@ func (s *Server) fail(err error, c echo.Context) {
 	}
 	h := c.Response().Header()
 	h.Del("Content-Length")
+	h.Del("Content-Type")
 	h.Del("Content-Disposition")
 	h.Set("Cache-Control", "no-store")
 	switch p.Code {

@@ -28,7 +28,6 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -54,6 +53,7 @@ type Config struct {
 	Custody *custody.Service
 	Logger  *slog.Logger
 	Metrics *prometheus.Registry // gets the server's figures; all of it is served
+	Version string               // of the program, for the metrics
 }
 
 // Server is the HTTP side of one custody service.
@@ -68,7 +68,7 @@ type Server struct {
 // New makes the handler of every route in the API document.
 func New(cfg Config) (*Server, error) {
 	s := &Server{custody: cfg.Custody, log: cfg.Logger, echo: echo.New(), idle: idleTimeout}
-	if err := s.measure(cfg.Metrics); err != nil {
+	if err := s.measure(cfg.Metrics, cfg.Version); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
 	doc, err := openapi3.NewLoader().LoadFromData(api.Document)
@@ -126,21 +126,15 @@ const (
 	maxHeaderBytes = 32 << 10
 )
 
-// Serve answers on a listener, with TLS if certs is not nil, until ctx ends. Then
-// it stops listening and lets requests come to their end for at most drain; what
-// is not done by then is cut, and resumes with the next process.
-func (s *Server) Serve(ctx context.Context, listener net.Listener, certs *tls.Config, drain time.Duration) error {
+// Serve answers on a listener until ctx ends. Then it stops listening and lets
+// requests come to their end for at most drain; what is not done by then is cut,
+// and resumes with the next process.
+func Serve(ctx context.Context, listener net.Listener, s *Server, drain time.Duration) error {
 	srv := &http.Server{
 		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: keepAlive, MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // hand shakes of scanners
 		// Requests outlive ctx until they are drained.
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
-	}
-	if certs != nil {
-		certs = certs.Clone()
-		certs.NextProtos = []string{"http/1.1"} // one stream for each connection
-		certs.MinVersion = max(certs.MinVersion, tls.VersionTLS12)
-		listener = tls.NewListener(listener, certs)
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(listener) }()
