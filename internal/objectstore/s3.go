@@ -201,14 +201,18 @@ func (s *S3) Describe() Description {
 	return Description{Kind: "s3", Bucket: s.bucket, Endpoint: s.endpoint, Lock: s.lock, Missing: missing}
 }
 
-// completionTimeout: some services copy the whole object when an upload is
-// completed, and answer afterwards.
-const completionTimeout = 30 * time.Minute
+// How long a service may think about a request that was sent to its end. Some
+// copy the whole object when an upload is completed, and answer afterwards.
+const (
+	answerTimeout     = time.Minute
+	completionTimeout = 30 * time.Minute
+)
 
-// datedTransport remembers how far the clock of the service is from ours.
+// datedTransport waits longer for the answers that take longer, and remembers how
+// far the clock of the service is from ours.
 type datedTransport struct {
-	*http.Transport
-	skew atomic.Int64 // nanoseconds the service is ahead
+	quick, slow *http.Transport
+	skew        atomic.Int64 // nanoseconds the service is ahead
 }
 
 func newTransport(c Config) (*datedTransport, error) {
@@ -216,7 +220,7 @@ func newTransport(c Config) (*datedTransport, error) {
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
 		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: completionTimeout,
+		ResponseHeaderTimeout: answerTimeout,
 		ExpectContinueTimeout: 10 * time.Second,
 		IdleConnTimeout:       time.Minute,
 		MaxIdleConns:          64,
@@ -242,11 +246,17 @@ func newTransport(c Config) (*datedTransport, error) {
 			t.TLSClientConfig.RootCAs = pool
 		}
 	}
-	return &datedTransport{Transport: t}, nil
+	slow := t.Clone()
+	slow.ResponseHeaderTimeout = completionTimeout
+	return &datedTransport{quick: t, slow: slow}, nil
 }
 
 func (t *datedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	answer, err := t.Transport.RoundTrip(r)
+	through := t.quick
+	if r.Method == http.MethodPost || r.Header.Get(copySourceHeader) != "" {
+		through = t.slow
+	}
+	answer, err := through.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
@@ -254,6 +264,12 @@ func (t *datedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		t.skew.Store(int64(time.Until(date)))
 	}
 	return answer, nil
+}
+
+// CloseIdleConnections is what http.Client looks for.
+func (t *datedTransport) CloseIdleConnections() {
+	t.quick.CloseIdleConnections()
+	t.slow.CloseIdleConnections()
 }
 
 // now is the time by the clock of the service, which decides when retention ends.

@@ -313,8 +313,8 @@ func (s *S3) copyParts(ctx context.Context, src minio.ObjectInfo, u Upload) ([]P
 		source += "?versionId=" + url.QueryEscape(src.VersionID)
 	}
 	headers := map[string]string{
-		"X-Amz-Copy-Source":          source,
-		"X-Amz-Copy-Source-If-Match": `"` + src.ETag + `"`,
+		copySourceHeader:               source,
+		copySourceHeader + "-If-Match": `"` + src.ETag + `"`,
 	}
 	parts := make([]Part, u.Parts())
 	g, ctx := errgroup.WithContext(ctx)

@@ -15,12 +15,13 @@ import (
 
 // Names of headers, in net/http's spelling.
 const (
-	lockModeHeader  = "X-Amz-Object-Lock-Mode"
-	lockUntilHeader = "X-Amz-Object-Lock-Retain-Until-Date"
-	markHeader      = "X-Amz-Meta-Custody-Mark"
-	versionHeader   = "X-Amz-Version-Id"
-	algorithmHeader = "X-Amz-Checksum-Algorithm"
-	typeHeader      = "X-Amz-Checksum-Type"
+	lockModeHeader   = "X-Amz-Object-Lock-Mode"
+	lockUntilHeader  = "X-Amz-Object-Lock-Retain-Until-Date"
+	markHeader       = "X-Amz-Meta-Custody-Mark"
+	versionHeader    = "X-Amz-Version-Id"
+	algorithmHeader  = "X-Amz-Checksum-Algorithm"
+	copySourceHeader = "X-Amz-Copy-Source"
+	typeHeader       = "X-Amz-Checksum-Type"
 )
 
 // options are those of a request that makes an object.
