@@ -1,188 +1,231 @@
 package custody_test
 
 import (
-	"encoding/json"
+	"context"
+	"database/sql"
 	"errors"
-	"slices"
-	"strings"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/uuid"
 
+	"github.com/custodyd/custodyd/internal/custody"
 	"github.com/custodyd/custodyd/internal/database"
-	"github.com/custodyd/custodyd/internal/digest"
-	"github.com/custodyd/custodyd/internal/evidence"
-	"github.com/custodyd/custodyd/internal/identity"
 	"github.com/custodyd/custodyd/internal/ledger"
+	"github.com/custodyd/custodyd/internal/objectstore"
 )
 
-// audit checks the whole vault of an open lab: the ledger against its own form,
-// the law, the projections, the checkpoints and the object store, and everything
-// that was ever acknowledged against the ledger.
-func (l *lab) audit() {
-	l.t.Helper()
-	var entries []database.Entry
-	var projected evidence.Changes
-	must(l.t, l.db.View(l.ctx(), func(tx *database.Tx) (err error) {
-		if entries, err = tx.Entries(0, 1<<30); err != nil {
-			return err
-		}
-		all, wrong, err := tx.All()
-		projected = all
-		for _, w := range wrong {
-			l.t.Errorf("projection: %v", w)
-		}
-		return err
-	}))
-	state, checker := fold(l.t, entries)
-	if diff := cmp.Diff(rows(l.t, state.All()), rows(l.t, projected)); diff != "" {
-		l.t.Errorf("projections are not what the entries say (-entries +rows):\n%s", diff)
-	}
-	signed, err := l.Checkpoint(l.ctx())
-	must(l.t, err)
-	checkpoint, err := ledger.OpenCheckpoint(signed, l.signer.Key())
-	must(l.t, err)
-	if checkpoint.Size != checker.Size() || checkpoint.Root != checker.Root() || l.signer.Last() != checkpoint {
-		l.t.Errorf("the checkpoint is of %d entries with root %s, there are %d with root %s",
-			checkpoint.Size, checkpoint.Root, checker.Size(), checker.Root())
-	}
-	l.auditObjects(state)
-	l.auditReceipts(entries, checkpoint)
+// otherStore answers like a store in which somebody has been.
+type otherStore struct {
+	custody.Objects
+	stat func(objectstore.Object, error) (objectstore.Object, error)
+	list func(objectstore.Object) []objectstore.Object
+	fail error // of the listing
 }
 
-// fold replays all entries: form, chains, signatures and law.
-func fold(t testing.TB, entries []database.Entry) (*evidence.Memory, *ledger.Checker) {
-	t.Helper()
-	state, checker := evidence.NewMemory(), ledger.NewChecker(origin)
-	ids := map[uuid.UUID]bool{}
-	for _, e := range entries {
-		envelope, err := e.Check()
-		must(t, err)
-		must(t, checker.Add(e.Envelope))
-		event, err := evidence.Parse(e.Payload)
-		must(t, err)
-		if event.ID != e.EventID || ids[event.ID] || event.Log != origin || event.Case != evidence.CaseID(e.Case) ||
-			envelope.Type != ledger.Type(evidence.EntryTypeOf(event)) {
-			t.Errorf("entry %d is not the one of its payload", e.Seq)
-		}
-		ids[event.ID] = true
-		key := keyOf(t, state, event)
-		if err := identity.Verify(key, identity.NamespaceEvent, e.Payload, e.Signature); err != nil {
-			t.Errorf("entry %d: %v", e.Seq, err)
-		}
-		changes, err := evidence.Apply(state, event, evidence.Position{CaseSeq: e.CaseSeq, Time: evidence.TimeOf(envelope.Time.Std())})
-		if err != nil {
-			t.Errorf("entry %d: %s: %v", e.Seq, event.Kind(), err)
-		}
-		state.Record(event.Case, digest.SHA256(e.Leaf), e.CaseSeq)
-		state.Save(changes)
+func (s otherStore) Stat(ctx context.Context, key, version string) (objectstore.Object, error) {
+	o, err := s.Objects.Stat(ctx, key, version)
+	if s.stat != nil {
+		return s.stat(o, err)
 	}
-	return state, checker
+	return o, err
 }
 
-// keyOf gives the key that has to have signed an event.
-func keyOf(t testing.TB, state *evidence.Memory, e evidence.Event) identity.PublicKey {
-	t.Helper()
-	if first, ok := e.Body.(evidence.PersonEnrolled); ok && first.Principal == identity.Service {
-		return first.Key
-	}
-	p, err := state.Person(e.Actor)
-	must(t, err)
-	return p.Key
-}
-
-// rows gives nouns in a form and order that can be compared.
-func rows(t testing.TB, ch evidence.Changes) []string {
-	t.Helper()
-	var list []string
-	add := func(kind string, noun any) {
-		doc, err := json.Marshal(noun)
-		must(t, err)
-		list = append(list, kind+" "+string(doc))
-	}
-	for _, n := range ch.People {
-		add("person", n)
-	}
-	for _, n := range ch.Cases {
-		add("case", n)
-	}
-	for _, n := range ch.Exhibits {
-		add("exhibit", n)
-	}
-	for _, n := range ch.Intakes {
-		add("intake", n)
-	}
-	for _, n := range ch.Copies {
-		add("copy", n)
-	}
-	for _, n := range ch.Findings {
-		add("finding", n)
-	}
-	slices.Sort(list)
-	return list
-}
-
-// auditObjects checks that every object is explained by an intake, and every
-// object that an entry names is there as it was named.
-func (l *lab) auditObjects(state *evidence.Memory) {
-	l.t.Helper()
-	for o, err := range l.store.Directory.List(l.ctx(), "") {
-		must(l.t, err)
-		if len(o.Key) < 37 {
-			l.t.Errorf("object %s: not the key of an intake", o.Key)
-			continue
-		}
-		id, err := uuid.Parse(o.Key[:36])
-		must(l.t, err)
-		i, err := state.Intake(id)
-		if errors.Is(err, evidence.ErrNotFound) {
-			l.t.Errorf("object %s: nobody declared it", o.Key)
-			continue
-		}
-		must(l.t, err)
-		c, err := state.Case(i.Case)
-		must(l.t, err)
-		if !strings.Contains(" content midstates files log ", " "+o.Key[37:]+" ") || o.Lock == "none" ||
-			o.RetainUntil.Before(i.DeclaredAt.Time().AddDate(0, 0, c.RetainDays)) {
-			l.t.Errorf("object %s is not one of an intake: %+v", o.Key, o)
-		}
-	}
-	for _, c := range state.All().Copies {
-		for _, o := range c.Objects {
-			there, err := l.store.Directory.Stat(l.ctx(), o.Key, o.Version)
-			if err != nil || there.Size != o.Size || string(there.Lock) != o.Lock || !there.RetainUntil.Equal(o.RetainUntil.Time()) {
-				l.t.Errorf("copy %s: %s object is %+v, %v", c.CopyID, o.Role, there, err)
+func (s otherStore) List(ctx context.Context, prefix string) iter.Seq2[objectstore.Object, error] {
+	return func(yield func(objectstore.Object, error) bool) {
+		for o, err := range s.Objects.List(ctx, prefix) {
+			versions := []objectstore.Object{o}
+			if s.list != nil {
+				versions = s.list(o)
+			}
+			for _, v := range versions {
+				if !yield(v, err) {
+					return
+				}
 			}
 		}
+		if s.fail != nil {
+			yield(objectstore.Object{}, s.fail)
+		}
 	}
 }
 
-// auditReceipts checks that what was acknowledged stands where its receipt says,
-// under a checkpoint that the newest one continues.
-func (l *lab) auditReceipts(entries []database.Entry, newest ledger.Checkpoint) {
-	l.t.Helper()
-	l.mu.Lock()
-	acked := slices.Clone(l.acked)
-	l.mu.Unlock()
-	proven := map[int64]bool{}
-	for _, r := range acked {
-		receipt, err := ledger.ParseReceipt(r.Receipt)
-		must(l.t, err)
-		envelope, old, err := receipt.Verify(l.signer.Key())
-		must(l.t, err)
-		if envelope.Seq >= int64(len(entries)) || string(entries[envelope.Seq].Envelope) != string(receipt.Envelope) {
-			l.t.Errorf("entry %d was acknowledged and is not there", envelope.Seq)
-			continue
+// TestAuditOtherStore: what only stores with versions, buckets and several locks can
+// do to an object.
+func TestAuditOtherStore(t *testing.T) {
+	v := newVault(t)
+	copyOf := func(name string, change func(*objectstore.Object)) func(objectstore.Object) []objectstore.Object {
+		return func(o objectstore.Object) []objectstore.Object {
+			list := []objectstore.Object{o}
+			if o.Key == name {
+				change(&o)
+				list = append(list, o)
+			}
+			return list
 		}
-		if proven[old.Size] {
-			continue
+	}
+	stat := func(change func(*objectstore.Object)) func(objectstore.Object, error) (objectstore.Object, error) {
+		return func(o objectstore.Object, err error) (objectstore.Object, error) {
+			change(&o)
+			return o, err
 		}
-		proven[old.Size] = true
-		proof, err := l.Consistency(l.ctx(), old.Size, newest.Size)
-		must(l.t, err)
-		if err := ledger.CheckConsistency(proof, newest.Size, newest.Root, old.Size, old.Root); err != nil {
-			l.t.Errorf("receipt of entry %d: %v", envelope.Seq, err)
+	}
+	denied := &fs.PathError{Op: "stat", Path: "object", Err: fs.ErrPermission}
+	for _, row := range []struct {
+		name  string
+		store otherStore
+		want  []string
+	}{
+		{"delete marker", otherStore{list: copyOf(v.keys["M1 content"], func(o *objectstore.Object) { o.Marker = true })}, []string{"object-marker"}},
+		{"second version of a copy", otherStore{list: copyOf(v.keys["M1 content"], func(o *objectstore.Object) { o.Version = "2" })}, []string{"object-version"}},
+		{"second version on its way", otherStore{list: copyOf(v.pending.String()+"-content", func(o *objectstore.Object) { o.Version = "2" })}, []string{"object-version"}},
+		{"other bucket", otherStore{stat: stat(func(o *objectstore.Object) { o.Bucket = "elsewhere" })}, []string{"object-bucket"}},
+		{"no lock", otherStore{stat: stat(func(o *objectstore.Object) { o.Lock = objectstore.LockNone })}, []string{"object-lock"}},
+		{"stricter lock", otherStore{stat: stat(func(o *objectstore.Object) { o.Lock = objectstore.LockCompliance })}, []string{}},
+		{"not to be looked at", otherStore{stat: func(objectstore.Object, error) (objectstore.Object, error) {
+			return objectstore.Object{}, denied
+		}}, []string{"object-unreadable"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			r := v.audit(t, func(c *custody.AuditConfig) {
+				row.store.Objects = c.Objects
+				c.Objects = row.store
+			})
+			if diff := cmp.Diff(row.want, codes(r.Findings)); diff != "" {
+				t.Errorf("kinds of findings (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestAuditSigner: the signer's own memory and the checkpoints of the database are
+// held against each other.
+func TestAuditSigner(t *testing.T) {
+	v := newVault(t)
+	l := labAt(t, v.dir)
+	l.files()
+	var newest database.Checkpoint // of the database; the last one is with the signer alone
+	must(t, l.db.View(t.Context(), func(tx *database.Tx) (err error) {
+		newest.Size, newest.Note, err = tx.LastCheckpoint()
+		return err
+	}))
+	kept, err := ledger.OpenCheckpoint(newest.Note, l.signer.Key())
+	must(t, err)
+	last := l.signer.Last()
+	l.closeFiles()
+
+	older, forked, ahead := kept, last, last
+	older.Size, forked.Root, ahead.Size = 1, kept.Root, last.Size+1
+	for _, row := range []struct {
+		name   string
+		signed ledger.Checkpoint
+		want   []string
+		notes  int
+	}{
+		{"the last entry is not signed yet", kept, []string{}, 1},
+		{"state put back", older, []string{"root", "signer-behind"}, 1},
+		{"another history", forked, []string{"root"}, 1},
+		{"a longer history", ahead, []string{"rolled-back"}, 1},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			r := v.audit(t, func(c *custody.AuditConfig) { c.Signed = row.signed })
+			if diff := cmp.Diff(row.want, codes(r.Findings)); diff != "" {
+				t.Errorf("kinds of findings (-want +got):\n%s", diff)
+			}
+			if len(r.Notes) != row.notes || r.Signed != kept.Size {
+				t.Errorf("%d entries are signed, notes %q", r.Signed, r.Notes)
+			}
+		})
+	}
+}
+
+// TestAuditErrors: an audit that could not look is no verdict.
+func TestAuditErrors(t *testing.T) {
+	v := newVault(t)
+	l := labAt(t, v.dir)
+	l.files()
+	t.Cleanup(l.closeFiles)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	down := errors.New("no route to host")
+	for _, row := range []struct {
+		name    string
+		ctx     context.Context //nolint:containedctx // a row of a table
+		store   custody.Objects
+		wantErr error
+	}{
+		{"interrupted", ended, l.store, context.Canceled},
+		{"store down", t.Context(), otherStore{Objects: l.store, fail: down}, custody.ErrUnavailable},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			_, err := custody.Audit(row.ctx, custody.AuditConfig{Database: l.db, Objects: row.store, Key: l.signer.Key(), Signed: l.signer.Last()})
+			wantErr(t, err, row.wantErr)
+		})
+	}
+}
+
+// TestAuditDamage: a database of another form, or a spoilt signer's file, is a
+// finding, though nothing else can be looked at. A file that is not there is none.
+func TestAuditDamage(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		tamper func(t *testing.T, v *vault)
+		want   []string
+	}{
+		{"table added", func(t *testing.T, v *vault) {
+			v.open(t, func(db *sql.DB) {
+				_, err := db.ExecContext(t.Context(), "CREATE TABLE notes (text TEXT)")
+				must(t, err)
+			})
+		}, []string{"database-damaged"}},
+		{"signer's file emptied", func(t *testing.T, v *vault) {
+			must(t, os.Truncate(filepath.Join(v.dir, "signer"), 0))
+		}, []string{"signer-state"}},
+		{"database gone", func(t *testing.T, v *vault) { must(t, os.Remove(filepath.Join(v.dir, "ledger.db"))) }, []string{}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			v := &vault{dir: emptyLab(t).dir}
+			row.tamper(t, v)
+			skey, err := os.ReadFile(filepath.Join(v.dir, "skey"))
+			must(t, err)
+			signer, signerErr := ledger.OpenSigner(filepath.Join(v.dir, "signer"), string(skey))
+			if signerErr == nil {
+				must(t, signer.Close())
+			}
+			_, databaseErr := database.Open(t.Context(), filepath.Join(v.dir, "ledger.db"))
+			r, damaged := custody.AuditDamage(errors.Join(signerErr, databaseErr))
+			if diff := cmp.Diff(row.want, codes(r.Findings)); diff != "" || damaged != (len(row.want) > 0) {
+				t.Errorf("kinds of findings (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestAuditProgress: every stage comes to its total.
+func TestAuditProgress(t *testing.T) {
+	v := newVault(t)
+	var done [3]atomic.Int64
+	var totals [3]atomic.Int64
+	stage := map[custody.AuditStage]int{custody.AuditEntries: 0, custody.AuditObjects: 1, custody.AuditBytes: 2}
+	r := v.audit(t, func(c *custody.AuditConfig) {
+		c.Contents = true
+		c.Progress = func(s custody.AuditStage, n, total int64) {
+			i := stage[s]
+			for old := done[i].Load(); n > old && !done[i].CompareAndSwap(old, n); old = done[i].Load() {
+			}
+			totals[i].Store(total)
+		}
+	})
+	if len(r.Findings) > 0 {
+		t.Errorf("findings: %v", r.Findings)
+	}
+	for s, i := range stage {
+		if done[i].Load() == 0 || done[i].Load() != totals[i].Load() {
+			t.Errorf("%s: %d of %d", s, done[i].Load(), totals[i].Load())
 		}
 	}
 }
