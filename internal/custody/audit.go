@@ -87,7 +87,7 @@ type AuditConfig struct {
 // AuditReport is what an audit came to. Lists are never nil, and in an order that
 // depends on nothing but what was found.
 type AuditReport struct {
-	Origin      ledger.Origin    `json:"origin"`
+	Origin      ledger.Origin    `json:"origin"` // empty, when the ledger could not be opened
 	Entries     int64            `json:"entries"`
 	Root        ledger.Hash      `json:"root"`
 	Signed      int64            `json:"signed"` // entries under the newest checkpoint that holds
@@ -256,5 +256,6 @@ func AuditDamage(err error) (AuditReport, bool) {
 	default:
 		return AuditReport{}, false
 	}
+	r.Notes = append(r.Notes, "nothing else could be looked at")
 	return r, true
 }
