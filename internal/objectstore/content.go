@@ -44,7 +44,7 @@ func (c *Content) Close() error { return c.close() }
 
 // fullReader demands left bytes of r.
 type fullReader struct {
-	ctx   context.Context //nolint:containedctx // of the one range it reads
+	ctx   context.Context // of the one range it reads
 	r     io.Reader
 	left  int64
 	close func() error

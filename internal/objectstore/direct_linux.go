@@ -10,7 +10,7 @@ import (
 // a block ahead, so that the disk works while the caller hashes: two blocks of
 // memory, never more.
 type directReader struct {
-	ctx    context.Context //nolint:containedctx // of the one range it reads
+	ctx    context.Context // of the one range it reads
 	cancel context.CancelFunc
 	ahead  chan block
 	done   chan struct{}

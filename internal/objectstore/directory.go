@@ -126,7 +126,7 @@ func OpenDirectory(path string, options ...DirectoryOption) (*Directory, error) 
 }
 
 func (d *Directory) open() (err error) {
-	d.marker, err = os.OpenFile(filepath.Join(d.path, markerName), os.O_RDWR, 0) //nolint:gosec // the operator's path
+	d.marker, err = os.OpenFile(filepath.Join(d.path, markerName), os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
@@ -245,7 +245,7 @@ func moveUnlessThere(from, to string) error {
 // whose name ends in suffix.
 func writeFile(dir, name, suffix string, content []byte, mode fs.FileMode) error {
 	path := filepath.Join(dir, name)
-	f, err := os.OpenFile(path+suffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode|0o200) //nolint:gosec // path is the store's own
+	f, err := os.OpenFile(path+suffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode|0o200)
 	if err != nil {
 		return err
 	}
@@ -267,7 +267,7 @@ func writeFile(dir, name, suffix string, content []byte, mode fs.FileMode) error
 
 // syncDir makes the names in dir durable.
 func syncDir(dir string) error {
-	f, err := os.Open(dir) //nolint:gosec // the store's own
+	f, err := os.Open(dir)
 	if err != nil {
 		return err
 	}

@@ -163,8 +163,10 @@ func TestDirectoryTampered(t *testing.T) {
 		list   error
 		want   func(o *Object) // what is listed, as a change of what was written
 	}{
-		{"record removed", func(_, r string) error { return os.Remove(r) }, fs.ErrNotExist, nil,
-			func(o *Object) { o.Version, o.Lock, o.RetainUntil = "", LockNone, time.Time{} }},
+		{
+			"record removed", func(_, r string) error { return os.Remove(r) }, fs.ErrNotExist, nil,
+			func(o *Object) { o.Version, o.Lock, o.RetainUntil = "", LockNone, time.Time{} },
+		},
 		{"record emptied", func(_, r string) error { return os.WriteFile(r, nil, 0o600) }, ErrReadBack, ErrReadBack, bare},
 		{"record in another spelling", func(_, r string) error {
 			b, err := os.ReadFile(r)

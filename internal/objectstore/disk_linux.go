@@ -55,7 +55,7 @@ const fsImmutable = 0x10
 // setImmutable sets or clears the attribute that lets nobody, root included,
 // change, rename or remove the file while it is set.
 func setImmutable(path string, on bool) error {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0) //nolint:gosec // path is made from a checked key
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return err
 	}
@@ -75,9 +75,9 @@ func setImmutable(path string, on bool) error {
 // openMedium opens path so that reads come from the disk, and says whether they
 // do: direct means reads must be aligned, see directReader.
 func openMedium(path string) (f *os.File, direct bool, source string, err error) {
-	f, err = os.OpenFile(path, os.O_RDONLY|unix.O_DIRECT|unix.O_NOFOLLOW, 0) //nolint:gosec // path is made from a checked key
+	f, err = os.OpenFile(path, os.O_RDONLY|unix.O_DIRECT|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, unix.EINVAL) {
-		f, err = os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0) //nolint:gosec // as above
+		f, err = os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 		direct = false
 	} else {
 		direct = true
@@ -131,7 +131,7 @@ func reopenBuffered(f *os.File, path string) (*os.File, bool, string, error) {
 	if err := f.Close(); err != nil {
 		return nil, false, "", err
 	}
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0) //nolint:gosec // path is made from a checked key
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	return f, false, SourceCache, err
 }
 

@@ -28,7 +28,7 @@ type proxy struct {
 
 func startProxy(t *testing.T, target string, flip, cutTo, cutBack int64) *proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it has no context to take
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	p := &proxy{l: l, target: target, flip: flip, cutTo: cutTo, cutBack: cutBack}
 	p.wg.Go(func() {
@@ -50,7 +50,7 @@ func (p *proxy) stop() {
 }
 
 func (p *proxy) serve(client net.Conn) {
-	server, err := net.Dial("tcp", p.target) //nolint:noctx // as above
+	server, err := net.Dial("tcp", p.target)
 	if err != nil {
 		_ = client.Close()
 		return

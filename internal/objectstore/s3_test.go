@@ -180,7 +180,7 @@ func survives(ctx context.Context, s *S3, attack func(Object) error) error {
 		if err := refused(err, "the attack succeeded"); err != nil {
 			return err
 		}
-	} else if joined := err.(interface{ Unwrap() []error }).Unwrap(); len(joined) > 1 { //nolint:errorlint // joined right here
+	} else if joined := err.(interface{ Unwrap() []error }).Unwrap(); len(joined) > 1 {
 		return err
 	}
 	now, err := s.Stat(ctx, o.Key, o.Version)

@@ -40,7 +40,7 @@ func tool(t *testing.T, name string) string {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a port for a moment
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func readLog(path string) string {
 func startMinIO(t *testing.T) Config {
 	t.Helper()
 	addr := freePort(t)
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), tool(t, "minio"), "server", "--quiet", "--address", addr, t.TempDir()) //nolint:gosec // our own server
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), tool(t, "minio"), "server", "--quiet", "--address", addr, t.TempDir())
 	cmd.Env = append(os.Environ(), "MINIO_ROOT_USER="+testAccess, "MINIO_ROOT_PASSWORD="+testSecret, "MINIO_BROWSER=off", "MINIO_UPDATE=off", "HOME="+t.TempDir())
 	serve(t, cmd, fmt.Sprintf("http://%s/minio/health/ready", addr))
 	return newBucket(t, addr)
@@ -120,7 +120,7 @@ func startMinIO(t *testing.T) Config {
 func startVersity(t *testing.T) Config {
 	t.Helper()
 	addr := freePort(t)
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), tool(t, "versitygw"), "--port", addr, "--health", "/health", "--quiet", //nolint:gosec // our own server
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), tool(t, "versitygw"), "--port", addr, "--health", "/health", "--quiet",
 		"posix", "--versioning-dir", t.TempDir(), t.TempDir())
 	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+testAccess, "ROOT_SECRET_KEY="+testSecret)
 	serve(t, cmd, fmt.Sprintf("http://%s/health", addr))
