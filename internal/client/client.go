@@ -64,7 +64,6 @@ type Client struct {
 	base   string // ends with a slash
 	agent  string
 	http   *http.Client
-	api    api.Client
 	signIn func(context.Context) (identity.Token, error)
 	pause  func(context.Context, time.Duration) error
 
@@ -89,13 +88,11 @@ func New(cfg Config) (*Client, error) {
 			return nil, fmt.Errorf("%w: no certificate in %s", ErrServer, cfg.CAFile)
 		}
 	}
-	c := &Client{
+	return &Client{
 		base: strings.TrimSuffix(base.String(), "/") + "/", agent: cfg.Agent,
 		signIn: cfg.SignIn, pause: pause, token: cfg.Token,
 		http: &http.Client{Transport: transport(trust), CheckRedirect: refuse},
-	}
-	c.api = api.Client{Server: c.base, Client: c}
-	return c, nil
+	}, nil
 }
 
 // transport speaks HTTP/1.1, one stream for each connection: there is nothing to

@@ -56,9 +56,16 @@ func TestNewRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, cfg := range []Config{
-		{}, {Server: "lab.example"}, {Server: "ftp://lab.example"}, {Server: "https://"}, {Server: "https://u:p@lab.example"},
-		{Server: "https://lab.example/?a"}, {Server: "https://lab.example/#a"}, {Server: "://"},
-		{Server: "https://lab.example", CAFile: empty}, {Server: "https://lab.example", CAFile: empty + ".not"},
+		{},
+		{Server: "lab.example"},
+		{Server: "ftp://lab.example"},
+		{Server: "https://"},
+		{Server: "https://u:p@lab.example"},
+		{Server: "https://lab.example/?a"},
+		{Server: "https://lab.example/#a"},
+		{Server: "://"},
+		{Server: "https://lab.example", CAFile: empty},
+		{Server: "https://lab.example", CAFile: empty + ".not"},
 	} {
 		if c, err := New(cfg); !errors.Is(err, ErrServer) || c != nil {
 			t.Errorf("%+v: %v", cfg, err)

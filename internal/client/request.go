@@ -1,7 +1,6 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -26,43 +25,56 @@ const (
 	maxProblem    = 1 << 20   // bytes of a problem
 )
 
-// Do sends a JSON request for the generated client and reads the whole answer.
-// Anything but success is an error.
-func (c *Client) Do(req *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithTimeout(req.Context(), attempts*answerTimeout)
-	defer cancel()
+// answer is what the service said: a success whose body is still to be read.
+type answer struct {
+	status int
+	header http.Header
+	length int64 // of the body; -1 if not known
+	body   io.ReadCloser
+}
+
+// all reads the body and closes it.
+func (a *answer) all() ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(a.body, maxAnswer+1))
+	if err = errors.Join(err, a.body.Close()); err != nil {
+		return nil, err
+	}
+	if len(body) > maxAnswer {
+		return nil, fmt.Errorf("%w: more than %d bytes", ErrAnswer, maxAnswer)
+	}
+	return body, nil
+}
+
+// ask sends a request that is answered soon, again if it may be, and reads the
+// whole answer.
+func (c *Client) ask(ctx context.Context, req *http.Request) (*answer, []byte, error) {
 	wait := firstWait
 	for attempt := 1; ; attempt++ {
-		resp, err := c.answer(ctx, req)
+		got, body, err := c.try(ctx, req)
 		retry := errors.Is(err, ErrUnreachable) || errors.Is(err, api.CodeUnavailable)
 		if !retry || !repeatable(req) || attempt == attempts {
-			return resp, err
+			return got, body, err
 		}
 		if c.pause(ctx, wait) != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		wait *= 2
 	}
 }
 
-// answer is one attempt.
-func (c *Client) answer(ctx context.Context, req *http.Request) (*http.Response, error) {
+// try is one attempt.
+func (c *Client) try(ctx context.Context, req *http.Request) (*answer, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	resp, err := c.send(req.Clone(ctx))
+	got, err := c.send(req.Clone(ctx))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	switch {
-	case err != nil:
-		return nil, unreachable(ctx, req, err)
-	case len(body) > maxAnswer:
-		return nil, fmt.Errorf("%s %s: answer of more than %d bytes", req.Method, req.URL.Path, maxAnswer)
+	body, err := got.all()
+	if err != nil && !errors.Is(err, ErrAnswer) {
+		err = unreachable(ctx, req, err)
 	}
-	resp.Body = io.NopCloser(bytes.NewReader(body))
-	return resp, nil
+	return got, body, err
 }
 
 // repeatable tells whether a request may be sent twice.
@@ -84,7 +96,7 @@ func anonymous(req *http.Request) bool {
 // send sends one request with the session's token, and once more with a new one
 // if the session has ended and the body can be had again. Answers other than
 // 2xx are errors.
-func (c *Client) send(req *http.Request) (*http.Response, error) {
+func (c *Client) send(req *http.Request) (*answer, error) {
 	if anonymous(req) {
 		return c.once(req, identity.Token{})
 	}
@@ -92,9 +104,9 @@ func (c *Client) send(req *http.Request) (*http.Response, error) {
 	token := c.token
 	c.mu.Unlock()
 	again := req.Clone(req.Context())
-	resp, err := c.once(req, token)
+	got, err := c.once(req, token)
 	if !errors.Is(err, api.CodeUnauthenticated) || c.signIn == nil {
-		return resp, err
+		return got, err
 	}
 	if again.GetBody != nil {
 		if _, lost := again.GetBody(); lost != nil {
@@ -123,7 +135,7 @@ func (c *Client) renew(ctx context.Context, old identity.Token) (identity.Token,
 	return token, nil
 }
 
-func (c *Client) once(req *http.Request, token identity.Token) (*http.Response, error) {
+func (c *Client) once(req *http.Request, token identity.Token) (*answer, error) {
 	if req.GetBody != nil {
 		body, err := req.GetBody()
 		if err != nil {
@@ -137,12 +149,12 @@ func (c *Client) once(req *http.Request, token identity.Token) (*http.Response, 
 	if c.agent != "" {
 		req.Header.Set("User-Agent", c.agent)
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.http.Do(req) //nolint:gosec // G704: the server is whom the user named
 	if err != nil {
 		return nil, unreachable(req.Context(), req, err)
 	}
 	if resp.StatusCode/100 == 2 {
-		return resp, nil
+		return &answer{resp.StatusCode, resp.Header, resp.ContentLength, resp.Body}, nil
 	}
 	defer resp.Body.Close()
 	return nil, problem(resp)
@@ -192,24 +204,28 @@ func problem(resp *http.Response) error {
 	return api.NewProblem(code, requestID, "HTTP "+resp.Status)
 }
 
-// read decodes an answer; it takes what the generated methods return.
-func read[T any](resp *http.Response, err error) (T, error) {
-	var value, zero T
-	body, err := text(resp, err)
-	if err != nil {
-		return zero, err
+// read sends what a constructor of the generated client gives, and decodes the answer.
+func read[T any](ctx context.Context, c *Client) func(*http.Request, error) (T, error) {
+	return func(req *http.Request, err error) (T, error) {
+		var value, zero T
+		body, err := text(ctx, c)(req, err)
+		if err != nil {
+			return zero, err
+		}
+		if err := json.Unmarshal(body, &value); err != nil {
+			return zero, fmt.Errorf("answer to %s: %w", req.URL.Path, err)
+		}
+		return value, nil
 	}
-	if err := json.Unmarshal(body, &value); err != nil {
-		return zero, fmt.Errorf("answer to %s: %w", resp.Request.URL.Path, err)
-	}
-	return value, nil
 }
 
-// text gives an answer as it is.
-func text(resp *http.Response, err error) ([]byte, error) {
-	if err != nil {
-		return nil, err
+// text is read for an answer that is taken as it is.
+func text(ctx context.Context, c *Client) func(*http.Request, error) ([]byte, error) {
+	return func(req *http.Request, err error) ([]byte, error) {
+		if err != nil {
+			return nil, err
+		}
+		_, body, err := c.ask(ctx, req)
+		return body, err
 	}
-	defer resp.Body.Close()
-	return io.ReadAll(resp.Body)
 }

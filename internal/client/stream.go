@@ -47,11 +47,22 @@ func (c *Client) Attach(ctx context.Context, intake uuid.UUID, role evidence.Rol
 	}
 	body := attach(req, r, size)
 	req.Header.Set("Content-Type", "application/octet-stream")
-	resp, err := c.send(req)
+	got, err := c.send(req)
 	if body.err != nil {
 		return evidence.Object{}, fmt.Errorf("read what is attached: %w", errors.Join(body.err, err))
 	}
-	return read[evidence.Object](resp, err)
+	if err != nil {
+		return evidence.Object{}, err
+	}
+	text, err := got.all()
+	if err != nil {
+		return evidence.Object{}, unreachable(ctx, req, err)
+	}
+	var o evidence.Object
+	if err := json.Unmarshal(text, &o); err != nil {
+		return evidence.Object{}, fmt.Errorf("answer to %s: %w", req.URL.Path, err)
+	}
+	return o, nil
 }
 
 // Upload sends the content of an intake, size bytes, from where the service
@@ -97,7 +108,7 @@ func (c *Client) beginUpload(ctx context.Context, intake uuid.UUID, size int64) 
 	req.Header.Set("Tus-Resumable", "1.0.0")
 	req.Header.Set("Upload-Length", strconv.FormatInt(size, 10))
 	req.Header.Set("Upload-Metadata", "intake "+base64.StdEncoding.EncodeToString([]byte(intake.String())))
-	_, err = text(c.send(req))
+	_, err = text(ctx, c)(req, nil)
 	return err
 }
 
@@ -108,17 +119,17 @@ func (c *Client) Offset(ctx context.Context, intake uuid.UUID) (int64, error) {
 		return 0, err
 	}
 	req.Header.Set("Tus-Resumable", "1.0.0")
-	resp, err := c.Do(req)
+	got, _, err := c.ask(ctx, req)
 	if err != nil {
 		return 0, fmt.Errorf("ask for the durable offset: %w", err)
 	}
-	return uploadOffset(resp)
+	return uploadOffset(got.header)
 }
 
-func uploadOffset(resp *http.Response) (int64, error) {
-	offset, err := strconv.ParseInt(resp.Header.Get("Upload-Offset"), 10, 64)
+func uploadOffset(h http.Header) (int64, error) {
+	offset, err := strconv.ParseInt(h.Get("Upload-Offset"), 10, 64)
 	if err != nil || offset < 0 {
-		return 0, fmt.Errorf("%w: Upload-Offset %.40q", ErrAnswer, resp.Header.Get("Upload-Offset"))
+		return 0, fmt.Errorf("%w: Upload-Offset %.40q", ErrAnswer, h.Get("Upload-Offset"))
 	}
 	return offset, nil
 }
@@ -133,15 +144,15 @@ func (c *Client) write(ctx context.Context, intake uuid.UUID, offset, length int
 	req.Header.Set("Tus-Resumable", "1.0.0")
 	req.Header.Set("Upload-Offset", strconv.FormatInt(offset, 10))
 	req.Header.Set("Content-Type", "application/offset+octet-stream")
-	resp, err := c.send(req)
+	got, err := c.send(req)
 	if body.err != nil {
 		return fmt.Errorf("read what is uploaded: %w", errors.Join(body.err, err))
 	}
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
-	reached, err := uploadOffset(resp)
+	defer got.body.Close()
+	reached, err := uploadOffset(got.header)
 	if err == nil && reached != offset+length {
 		err = fmt.Errorf("%w: %d bytes are durable, %d were sent", ErrAnswer, reached, offset+length)
 	}
@@ -209,40 +220,40 @@ func (c *Client) Fetch(ctx context.Context, path evidence.Path, offset int64) (*
 	if offset > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
 	}
-	resp, err := c.send(req)
+	got, err := c.send(req)
 	if err != nil {
 		return nil, err
 	}
-	d, err := download(resp, offset)
+	d, err := download(got, offset)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("fetch %s: %w", path, err), resp.Body.Close())
+		return nil, errors.Join(fmt.Errorf("fetch %s: %w", path, err), got.body.Close())
 	}
 	return d, nil
 }
 
-func download(resp *http.Response, offset int64) (*Download, error) {
-	d := &Download{ReadCloser: resp.Body, Offset: offset, Size: resp.ContentLength, Name: fileName(resp)}
+func download(got *answer, offset int64) (*Download, error) {
+	d := &Download{ReadCloser: got.body, Offset: offset, Size: got.length, Name: fileName(got.header)}
 	switch {
-	case resp.ContentLength < 0:
+	case got.length < 0:
 		return nil, fmt.Errorf("%w: no length", ErrAnswer)
 	case offset > 0:
-		last := offset + resp.ContentLength - 1
-		size, ok := strings.CutPrefix(resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-%d/", offset, last))
+		last := offset + got.length - 1
+		size, ok := strings.CutPrefix(got.header.Get("Content-Range"), fmt.Sprintf("bytes %d-%d/", offset, last))
 		n, err := strconv.ParseInt(size, 10, 64)
-		if resp.StatusCode != http.StatusPartialContent || !ok || err != nil || n != last+1 {
-			return nil, fmt.Errorf("%w: Content-Range %.80q", ErrAnswer, resp.Header.Get("Content-Range"))
+		if got.status != http.StatusPartialContent || !ok || err != nil || n != last+1 {
+			return nil, fmt.Errorf("%w: Content-Range %.80q", ErrAnswer, got.header.Get("Content-Range"))
 		}
 		d.Size = n
-	case resp.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("%w: HTTP %s", ErrAnswer, resp.Status)
+	case got.status != http.StatusOK:
+		return nil, fmt.Errorf("%w: HTTP %d", ErrAnswer, got.status)
 	}
-	encoded, ok := strings.CutPrefix(resp.Header.Get("Repr-Digest"), "sha-256=:")
+	encoded, ok := strings.CutPrefix(got.header.Get("Repr-Digest"), "sha-256=:")
 	sum, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSuffix(encoded, ":"))
 	if !ok || err != nil || len(sum) != len(d.SHA256) {
-		return nil, fmt.Errorf("%w: Repr-Digest %.80q", ErrAnswer, resp.Header.Get("Repr-Digest"))
+		return nil, fmt.Errorf("%w: Repr-Digest %.80q", ErrAnswer, got.header.Get("Repr-Digest"))
 	}
 	d.SHA256 = digest.SHA256(sum)
-	if d.Receipt, err = base64.StdEncoding.Strict().DecodeString(resp.Header.Get("Custody-Receipt")); err != nil {
+	if d.Receipt, err = base64.StdEncoding.Strict().DecodeString(got.header.Get("Custody-Receipt")); err != nil {
 		return nil, fmt.Errorf("%w: Custody-Receipt: %w", ErrAnswer, err)
 	}
 	return d, nil
@@ -271,15 +282,15 @@ func (c *Client) Export(ctx context.Context, reference evidence.Name, contents [
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := c.send(req)
+	got, err := c.send(req)
 	if err != nil {
 		return nil, err
 	}
-	return &Bundle{resp.Body, fileName(resp)}, nil
+	return &Bundle{got.body, fileName(got.header)}, nil
 }
 
-func fileName(resp *http.Response) string {
-	_, params, err := mime.ParseMediaType(resp.Header.Get("Content-Disposition"))
+func fileName(h http.Header) string {
+	_, params, err := mime.ParseMediaType(h.Get("Content-Disposition"))
 	if err != nil {
 		return ""
 	}

@@ -43,7 +43,16 @@ func bare(t *testing.T, handler echo.HandlerFunc, layers ...func(*Server) echo.M
 	return s, srv
 }
 
-func send(t *testing.T, method, url string, body io.Reader, header ...string) (*http.Response, *api.Problem) {
+// reply is an answer that has been read.
+type reply struct {
+	StatusCode int
+	Status     string
+	Header     http.Header
+	Body       string
+}
+
+// send asks as any HTTP client may. The problem is nil where the answer is none.
+func send(t *testing.T, method, url string, body io.Reader, header ...string) (reply, *api.Problem) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, body)
 	must(t, err)
@@ -53,15 +62,18 @@ func send(t *testing.T, method, url string, body io.Reader, header ...string) (*
 	resp, err := http.DefaultClient.Do(req)
 	must(t, err)
 	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	must(t, err)
+	got := reply{resp.StatusCode, resp.Status, resp.Header, string(text)}
 	if resp.Header.Get("Content-Type") != api.ProblemType {
-		return resp, nil
+		return got, nil
 	}
 	var p api.Problem
-	must(t, json.NewDecoder(resp.Body).Decode(&p))
+	must(t, json.Unmarshal(text, &p))
 	if p.RequestID != resp.Header.Get("X-Request-Id") || p.Status != resp.StatusCode || p.Title != p.Code.Title() {
 		t.Errorf("problem %+v with id %q and status %d", p, resp.Header.Get("X-Request-Id"), resp.StatusCode)
 	}
-	return resp, &p
+	return got, &p
 }
 
 // TestSentinels sends every sentinel through both tables: into a problem, and out
@@ -248,14 +260,8 @@ func TestPublic(t *testing.T) {
 		"/healthz": "ok\n", "/readyz": "ready\n", "/openapi.yaml": string(api.Document),
 		"/metrics": "custodyd_ledger_entries 3",
 	} {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, l.url+path, nil)
-		must(t, err)
-		resp, err := http.DefaultClient.Do(req)
-		must(t, err)
-		body, err := io.ReadAll(resp.Body)
-		must(t, err)
-		must(t, resp.Body.Close())
-		if resp.StatusCode != http.StatusOK || !strings.Contains(string(body), want) {
+		resp, _ := send(t, http.MethodGet, l.url+path, nil)
+		if resp.StatusCode != http.StatusOK || !strings.Contains(resp.Body, want) {
 			t.Errorf("%s: %s", path, resp.Status)
 		}
 	}
@@ -272,7 +278,7 @@ func TestStandstill(t *testing.T) {
 	s.idle = 50 * time.Millisecond
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", srv.Listener.Addr().String())
 	must(t, err)
-	defer conn.Close()
+	defer func() { must(t, conn.Close()) }()
 	_, err = io.WriteString(conn, "PUT /v1/cases/x HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
 	must(t, err)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -295,7 +301,7 @@ func TestStandstill(t *testing.T) {
 	s.idle = 50 * time.Millisecond
 	deaf, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", srv.Listener.Addr().String())
 	must(t, err)
-	defer deaf.Close()
+	defer func() { must(t, deaf.Close()) }()
 	_, err = io.WriteString(deaf, "GET /v1/cases/x HTTP/1.1\r\nHost: x\r\n\r\n")
 	must(t, err)
 	if err := <-written; err == nil {

@@ -33,7 +33,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -157,14 +156,4 @@ func Serve(ctx context.Context, listener net.Listener, s *Server, drain time.Dur
 		return fmt.Errorf("shut down: %w", err)
 	}
 	return nil
-}
-
-// routes lists what is served, as "METHOD /path" in echo's spelling.
-func (s *Server) routes() []string {
-	var list []string
-	for _, r := range s.echo.Routes() {
-		list = append(list, r.Method+" "+r.Path)
-	}
-	slices.Sort(list)
-	return list
 }

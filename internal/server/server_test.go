@@ -58,13 +58,7 @@ func TestNobody(t *testing.T) {
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
 			for _, authorization := range []string{"", "Bearer", "Bearer cust_" + strings.Repeat("A", 43), "Basic eDp5"} {
-				req, err := http.NewRequestWithContext(t.Context(), method, l.url+fill.Replace(path), http.NoBody)
-				must(t, err)
-				req.Header.Set("Authorization", authorization)
-				req.Header.Set("Tus-Resumable", "1.0.0")
-				resp, err := http.DefaultClient.Do(req)
-				must(t, err)
-				must(t, resp.Body.Close())
+				resp, _ := send(t, method, l.url+fill.Replace(path), nil, "Authorization", authorization, "Tus-Resumable", "1.0.0")
 				public := op.Security != nil
 				if refused := resp.StatusCode == http.StatusUnauthorized; refused == public && path != "/v1/sessions" {
 					t.Errorf("%s %s as %q: %s", method, path, authorization, resp.Status)
@@ -185,9 +179,9 @@ func TestStory(t *testing.T) {
 		if _, err := examiner.Case(ctx, "nothing"); !errors.Is(err, evidence.ErrNotFound) {
 			t.Errorf("no such case: %v", err)
 		}
-		resp, body := l.get("/v1/cases/2026-0042", "screener1")
-		if resp.StatusCode != http.StatusOK || strings.Contains(body, "Secret title") || !strings.Contains(body, `"state":"open"`) {
-			t.Errorf("a screener sees %s %s", resp.Status, body)
+		resp, _ := send(t, http.MethodGet, l.url+"/v1/cases/2026-0042", nil, "Authorization", "Bearer "+l.token("screener1"))
+		if resp.StatusCode != http.StatusOK || strings.Contains(resp.Body, "Secret title") || !strings.Contains(resp.Body, `"state":"open"`) {
+			t.Errorf("a screener sees %s %s", resp.Status, resp.Body)
 		}
 		if _, err := l.as("screener1").People(ctx); !errors.Is(err, evidence.ErrForbidden) {
 			t.Errorf("a screener asks for people: %v", err)
@@ -304,22 +298,17 @@ func TestRanges(t *testing.T) {
 		{"lines=1-2", "", "200", "0123456789", ""},
 		{"bytes=2-4", `"etag"`, "200", "0123456789", ""},
 	} {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, l.url+"/v1/cases/2026-0042/exhibits/E-001/copies/W1/content", nil)
-		must(t, err)
-		req.Header.Set("Authorization", "Bearer "+token)
+		header := []string{"Authorization", "Bearer " + token}
 		if tt.asked != "" {
-			req.Header.Set("Range", tt.asked)
+			header = append(header, "Range", tt.asked)
 		}
 		if tt.ifRange != "" {
-			req.Header.Set("If-Range", tt.ifRange)
+			header = append(header, "If-Range", tt.ifRange)
 		}
-		resp, err := http.DefaultClient.Do(req)
-		must(t, err)
-		got, err := io.ReadAll(resp.Body)
-		must(t, err)
-		must(t, resp.Body.Close())
+		resp, _ := send(t, http.MethodGet, l.url+"/v1/cases/2026-0042/exhibits/E-001/copies/W1/content", nil, header...)
+		got := resp.Body
 		h := resp.Header
-		if !strings.HasPrefix(resp.Status, tt.status) || h.Get("Content-Range") != tt.contentRange || tt.got != "" && string(got) != tt.got {
+		if !strings.HasPrefix(resp.Status, tt.status) || h.Get("Content-Range") != tt.contentRange || tt.got != "" && got != tt.got {
 			t.Errorf("%q: %s %q %q", tt.asked, resp.Status, h.Get("Content-Range"), got)
 		}
 		if h.Get("Cache-Control") != "no-store" || h.Get("ETag") != "" {
@@ -333,20 +322,6 @@ func TestRanges(t *testing.T) {
 			t.Errorf("%q: Content-Disposition %q", tt.asked, h.Get("Content-Disposition"))
 		}
 	}
-}
-
-// get asks as p.
-func (l *lab) get(path string, p identity.Principal) (*http.Response, string) {
-	l.t.Helper()
-	req, err := http.NewRequestWithContext(l.t.Context(), http.MethodGet, l.url+path, nil)
-	must(l.t, err)
-	req.Header.Set("Authorization", "Bearer "+l.token(p))
-	resp, err := http.DefaultClient.Do(req)
-	must(l.t, err)
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	must(l.t, err)
-	return resp, string(body)
 }
 
 // token signs in and gives the secret.
