@@ -138,6 +138,35 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
+func TestFailedText(t *testing.T) {
+	story := tell(t)
+	for name, row := range map[string]struct {
+		change func(bundletest.Bag)
+		want   []string
+	}{
+		"one":   {flip("data/logs/E-001-M1.log", 3), []string{"failed: case 2026-0042, 28 entries, 1 finding\n", "  data/logs/E-001-M1.log: object-differs: "}},
+		"no id": {func(b bundletest.Bag) { b["data/entries.jsonl"] = nil }, []string{"failed: the bundle, 0 entries, ", "seal-missing"}},
+		"many": {func(b bundletest.Bag) {
+			for i := range 300 {
+				b[bundle.EntryPath(bundle.KindPayload, int64(1000+i))] = nil
+			}
+		}, []string{", 300 findings\n", "  and 100 more\n"}},
+	} {
+		bag := story.bag.Clone()
+		row.change(bag)
+		bag.Recompute()
+		var out strings.Builder
+		if err := judge(t, bag.Zip(t), verify.Options{Policy: &story.policy}).Text(&out); err != nil {
+			t.Error(err)
+		}
+		for _, want := range row.want {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s: no %q in\n%s", name, want, &out)
+			}
+		}
+	}
+}
+
 func TestCancelled(t *testing.T) {
 	story := tell(t, "W3")
 	b, err := bundle.Open(t.Context(), bytes.NewReader(story.packed), int64(len(story.packed)))
