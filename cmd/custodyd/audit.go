@@ -137,7 +137,7 @@ type progress struct {
 }
 
 func progressOn(f *os.File) *progress {
-	if !term.IsTerminal(int(f.Fd())) { //nolint:gosec // file descriptors are small
+	if !term.IsTerminal(int(f.Fd())) {
 		return &progress{}
 	}
 	return &progress{out: f}

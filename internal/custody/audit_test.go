@@ -54,10 +54,10 @@ func (s otherStore) List(ctx context.Context, prefix string) iter.Seq2[objectsto
 	}
 }
 
-// TestAuditOtherStore: what only stores with versions, buckets and several locks can
+// auditOtherStore: what only stores with versions, buckets and several locks can
 // do to an object.
-func TestAuditOtherStore(t *testing.T) {
-	v := newVault(t)
+func auditOtherStore(t *testing.T, v *vault) {
+	t.Helper()
 	copyOf := func(name string, change func(*objectstore.Object)) func(objectstore.Object) []objectstore.Object {
 		return func(o objectstore.Object) []objectstore.Object {
 			list := []objectstore.Object{o}
@@ -102,10 +102,10 @@ func TestAuditOtherStore(t *testing.T) {
 	}
 }
 
-// TestAuditSigner: the signer's own memory and the checkpoints of the database are
+// auditSigner: the signer's own memory and the checkpoints of the database are
 // held against each other.
-func TestAuditSigner(t *testing.T) {
-	v := newVault(t)
+func auditSigner(t *testing.T, v *vault) {
+	t.Helper()
 	l := labAt(t, v.dir)
 	l.files()
 	var newest database.Checkpoint // of the database; the last one is with the signer alone
@@ -143,12 +143,12 @@ func TestAuditSigner(t *testing.T) {
 	}
 }
 
-// TestAuditErrors: an audit that could not look is no verdict.
-func TestAuditErrors(t *testing.T) {
-	v := newVault(t)
+// auditErrors: an audit that could not look is no verdict.
+func auditErrors(t *testing.T, v *vault) {
+	t.Helper()
 	l := labAt(t, v.dir)
 	l.files()
-	t.Cleanup(l.closeFiles)
+	defer l.closeFiles()
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	down := errors.New("no route to host")
@@ -196,7 +196,10 @@ func TestAuditDamage(t *testing.T) {
 			if signerErr == nil {
 				must(t, signer.Close())
 			}
-			_, databaseErr := database.Open(t.Context(), filepath.Join(v.dir, "ledger.db"))
+			db, databaseErr := database.Open(t.Context(), filepath.Join(v.dir, "ledger.db"))
+			if databaseErr == nil {
+				must(t, db.Close())
+			}
 			r, damaged := custody.AuditDamage(errors.Join(signerErr, databaseErr))
 			if diff := cmp.Diff(row.want, codes(r.Findings)); diff != "" || damaged != (len(row.want) > 0) {
 				t.Errorf("kinds of findings (-want +got):\n%s", diff)
@@ -205,9 +208,9 @@ func TestAuditDamage(t *testing.T) {
 	}
 }
 
-// TestAuditProgress: every stage comes to its total.
-func TestAuditProgress(t *testing.T) {
-	v := newVault(t)
+// auditProgress: every stage comes to its total.
+func auditProgress(t *testing.T, v *vault) {
+	t.Helper()
 	var done [3]atomic.Int64
 	var totals [3]atomic.Int64
 	stage := map[custody.AuditStage]int{custody.AuditEntries: 0, custody.AuditObjects: 1, custody.AuditBytes: 2}
