@@ -57,7 +57,7 @@ func (o caseOptions) run(ctx context.Context, a *app) error {
 	}
 	return a.recordAs(ctx, op, reference, evidence.CaseOpened{
 		Reference: reference, Title: o.title, Jurisdictions: o.jurisdictions, RetainDays: o.retainDays,
-	}, true, o.reference, fmt.Sprintf("opened; what is sealed is locked for %d days", o.retainDays))
+	}, true, o.reference, fmt.Sprintf("opened; what is sealed is locked for %d day(s)", o.retainDays))
 }
 
 func newCaseList(a *app) *cobra.Command {
@@ -103,7 +103,7 @@ func newCaseShow(a *app) *cobra.Command {
 			}
 			pairs := []string{
 				"reference", string(c.Reference), "title", c.Title, "id", c.ID.String(), "state", string(c.State),
-				"jurisdictions", strings.Join(c.Jurisdictions, ", "), "retention", fmt.Sprintf("%d days", c.RetainDays),
+				"jurisdictions", strings.Join(c.Jurisdictions, ", "), "retention", fmt.Sprintf("%d day(s)", c.RetainDays),
 				"opened", fmt.Sprintf("%s by %s", c.Opened, c.OpenedBy),
 			}
 			var findings []evidence.Finding

@@ -82,7 +82,7 @@ var exits = []struct {
 	{exitIncomplete, "name the policy of the ledger with --policy FILE, or run custody-cli setup", []error{errIncomplete}},
 	{exitDenied, "run custody-cli setup --server URL --principal NAME", []error{operator.ErrNotSetUp}},
 	{exitDenied, "set up this machine again with the key that was enrolled: custody-cli setup", []error{
-		api.CodeUnauthenticated, api.CodeSignature, operator.ErrChallenge, identity.ErrPrincipal,
+		api.CodeUnauthenticated, api.CodeSignature, operator.ErrChallenge,
 	}},
 	{exitDenied, "ssh-add the key, or name a key file with custody-cli setup --key FILE", []error{identity.ErrAgentKey, operator.ErrNoAgent}},
 	{exitDenied, "", []error{evidence.ErrForbidden, identity.ErrPassphrase, identity.ErrKeyMode, identity.ErrKeyFile, fs.ErrPermission}},

@@ -21,7 +21,7 @@ func (l *Line) body(body evidence.Body, names Names) {
 			l.What += ", which cannot do: " + strings.Join(b.Missing, ", ")
 		}
 	case evidence.CaseOpened:
-		l.What = fmt.Sprintf("opened the case %s, %q, with a retention of %d days", b.Reference, b.Title, b.RetainDays)
+		l.What = fmt.Sprintf("opened the case %s, %q, what is sealed to be locked for %d day(s)", b.Reference, b.Title, b.RetainDays)
 		if len(b.Jurisdictions) > 0 {
 			l.What += ", jurisdictions " + strings.Join(b.Jurisdictions, ", ")
 		}
@@ -49,7 +49,7 @@ func (l *Line) body(body evidence.Body, names Names) {
 		l.What = fmt.Sprintf("received %s: %d bytes, sha256:%s", name(b.Exhibit, b.Number), b.Size, b.SHA256)
 	case evidence.CopyReturned:
 		l.What = fmt.Sprintf("took back %s, %s", name(b.Exhibit, b.Number), outcome(b))
-		l.Note = join(l.Note, b.Note)
+		l.Note = noted(l.Note, b.Note)
 	case evidence.FixityChecked:
 		l.What = fixity(b)
 	case evidence.AccessDenied:
@@ -84,7 +84,7 @@ func (l *Line) exhibit(b evidence.ExhibitDescription) {
 	if b.FoundOn != "" {
 		l.What += " on " + b.FoundOn
 	}
-	l.Where, l.Witness, l.Note = b.FoundAt, b.Witness, join(l.Note, b.Note)
+	l.Where, l.Witness, l.Note = b.FoundAt, b.Witness, noted(l.Note, b.Note)
 }
 
 func (l *Line) declared(b evidence.IntakeDeclared) {
@@ -210,9 +210,13 @@ func only(set digest.Set, list []digest.Algorithm) string {
 	return strings.Join(words, " ")
 }
 
-func join(a, b string) string {
-	if a == "" || b == "" {
-		return a + b
+// noted adds what a person noted.
+func noted(before, note string) string {
+	switch {
+	case note == "":
+		return before
+	case before == "":
+		return "note: " + note
 	}
-	return a + "; " + b
+	return before + "; note: " + note
 }

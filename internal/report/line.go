@@ -60,7 +60,7 @@ func (l Line) Sentence() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s", l.Who, l.What)
 	for _, part := range []struct{ word, text string }{
-		{", ", l.Where}, {", witnessed by ", l.Witness}, {", because: ", l.Why}, {"; with ", l.Tool}, {"; ", l.Note},
+		{", at ", l.Where}, {", witnessed by ", l.Witness}, {", because: ", l.Why}, {"; with ", l.Tool}, {"; ", l.Note},
 	} {
 		if part.text != "" {
 			b.WriteString(part.word + part.text)
