@@ -208,6 +208,9 @@ func (f *frame) held(exhibit Name, number Number, holder identity.Principal) (Co
 	case c.Quarantined():
 		return Copy{}, f.forbid(id.String(), "it is quarantined: finding %d is open", c.Findings[0])
 	}
+	if err := f.mayHold(holder); err != nil { // revoked since it was issued
+		return Copy{}, err
+	}
 	return c, nil
 }
 
@@ -265,7 +268,7 @@ func (b CopyReturned) check() error {
 	if (b.SHA256 == nil) != (b.Outcome == Deleted) {
 		return field("body.sha256", "stands where bytes came back, and only there")
 	}
-	if b.Size < 0 || b.Size > MaxContent {
+	if b.Size < 0 || b.Size > MaxContent || b.SHA256 == nil && b.Size != 0 {
 		return field("body.size", "is out of range")
 	}
 	return all(

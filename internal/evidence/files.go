@@ -82,6 +82,8 @@ func (f File) check() error {
 	switch {
 	case (f.Name == "") == (f.NameB64 == nil):
 		return fmt.Errorf("%w: want name or name_b64", ErrList)
+	case f.NameB64 != nil && f.Named(p).NameB64 == nil:
+		return fmt.Errorf("%w: name_b64 is plain text, want name", ErrList)
 	case p == "" || p == "." || path.Clean(p) != p || path.IsAbs(p) || p == ".." || strings.HasPrefix(p, "../") || strings.ContainsRune(p, 0):
 		return fmt.Errorf("%w: %.200q is not a plain relative path", ErrList, p)
 	case f.Size < 0 || f.Size > MaxContent:

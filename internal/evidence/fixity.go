@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/custodyd/custodyd/internal/digest"
@@ -44,6 +45,14 @@ func (FixityChecked) kind() Kind { return "fixity.checked" }
 func (b FixityChecked) check() error {
 	if len(b.Damaged) > MaxRanges {
 		return field("body.damaged", "has %d rows, want at most %d", len(b.Damaged), MaxRanges)
+	}
+	for i, r := range b.Damaged {
+		if r.Offset < 0 || r.Length < 0 || r.Offset > MaxContent || r.Length > MaxContent {
+			return field(fmt.Sprintf("body.damaged[%d]", i), "is out of range")
+		}
+	}
+	if b.DamagedTotal != 0 && b.DamagedTotal <= len(b.Damaged) || b.DamagedTotal > maxInteger {
+		return field("body.damaged_total", "is %d, there are %d rows", b.DamagedTotal, len(b.Damaged))
 	}
 	if (b.SHA256 == nil) != (b.Result == Unreadable) {
 		return field("body.sha256", "stands where all bytes were read, and only there")

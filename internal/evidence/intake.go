@@ -222,6 +222,12 @@ func (b Facts) check() error {
 			return field("body.objects", "has the role %s twice", o.Role)
 		}
 		seen[o.Role] = true
+		if o.Size < 0 || o.Size > MaxContent {
+			return field("body.objects.size", "of the %s object is out of range", o.Role)
+		}
+		if o.SHA256 == (digest.SHA256{}) {
+			return field("body.objects.sha256", "is missing from the %s object", o.Role)
+		}
 		if o.Lock != "none" && o.RetainUntil == nil {
 			return field("body.objects.retain_until", "is missing from the %s object, which is locked", o.Role)
 		}
