@@ -27,7 +27,11 @@ func (l *Lab) Draw(choose func(n int) int) evidence.Event {
 	case 0:
 		e = l.Event(d.actor("admin"), evidence.CaseID{}, d.enrolled())
 	case 1:
-		e = l.Event(d.actor("admin"), evidence.CaseID{}, evidence.PersonRevoked{Principal: d.actor("analyst2"), Reason: "left"})
+		leaving := identity.Principal("analyst2")
+		if choose(4) == 0 {
+			leaving = d.actor(leaving)
+		}
+		e = l.Event(d.actor("admin"), evidence.CaseID{}, evidence.PersonRevoked{Principal: leaving, Reason: "left"})
 	case 2:
 		e = l.Event(identity.Service, evidence.CaseID{}, evidence.ServiceStarted{
 			Version: "1", Store: "directory", Bucket: "vault", Lock: "directory",
@@ -188,7 +192,9 @@ func (d draw) deposited(id uuid.UUID, other evidence.CaseID) evidence.Event {
 	if b.Number == "" {
 		b = evidence.Facts{
 			Intake: id, Exhibit: "E-001", Number: "M1", Declared: Digests(""), Received: Digests(""), ReadBack: Digests(""),
-			ReadSource: "cache", Objects: []evidence.Object{{Role: "content", Bucket: "b", Key: "k", Version: "v", Lock: "none"}},
+			ReadSource: "cache", Objects: []evidence.Object{{
+				Role: "content", Bucket: "b", Key: "k", Version: "v", SHA256: d.hash(), Lock: "none",
+			}},
 		}
 	}
 	if d.choose(16) == 0 {

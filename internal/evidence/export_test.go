@@ -1,0 +1,9 @@
+package evidence
+
+import (
+	"maps"
+	"slices"
+)
+
+// Kinds are all events there are.
+func Kinds() []Kind { return slices.Sorted(maps.Keys(rules)) }

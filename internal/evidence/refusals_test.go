@@ -1,0 +1,322 @@
+package evidence_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/custodyd/custodyd/internal/digest"
+	"github.com/custodyd/custodyd/internal/evidence"
+	"github.com/custodyd/custodyd/internal/evidence/evidencetest"
+	"github.com/custodyd/custodyd/internal/identity"
+)
+
+// edit changes the body of an event that is good otherwise.
+func edit[B evidence.Body](s *story, change func(*B)) evidence.Event {
+	var zero B
+	e := s.good()[evidence.Event{Body: zero}.Kind()]
+	b, ok := e.Body.(B)
+	if !ok {
+		panic("not that kind of body")
+	}
+	change(&b)
+	e.Body = b
+	return e
+}
+
+func in(c evidence.CaseID, e evidence.Event, s *story) evidence.Event {
+	e.Case, e.Seen = c, s.Newest(c)
+	return e
+}
+
+func by(p identity.Principal, e evidence.Event) evidence.Event {
+	e.Actor = p
+	return e
+}
+
+func behalf(p identity.Principal, e evidence.Event) evidence.Event {
+	e.OnBehalfOf = &evidence.OnBehalfOf{Principal: p, Method: "session"}
+	return e
+}
+
+// Each wrong state, one at a time: everything else about the event is right.
+func TestLawRefuses(t *testing.T) {
+	type (
+		E = evidence.Event
+		S = *story
+	)
+	unknown := evidence.CaseID{1}
+	notFound, exists, stale, forbidden := evidence.ErrNotFound, evidence.ErrExists, evidence.ErrStale, evidence.ErrForbidden
+	for name, test := range map[string]struct {
+		event func(S) E
+		want  error
+	}{
+		// People.
+		"enrol a known principal": {func(s S) E { return edit(s, func(b *evidence.PersonEnrolled) { b.Principal = "legal1" }) }, exists},
+		"enrol a revoked one":     {func(s S) E { return edit(s, func(b *evidence.PersonEnrolled) { b.Principal = "analyst2" }) }, exists},
+		"enrol a known key":       {func(s S) E { return edit(s, func(b *evidence.PersonEnrolled) { b.Key = evidencetest.Key("legal1") }) }, exists},
+		"enrol a revoked key":     {func(s S) E { return edit(s, func(b *evidence.PersonEnrolled) { b.Key = evidencetest.Key("analyst2") }) }, exists},
+		"enrol the service":       {func(s S) E { return edit(s, func(b *evidence.PersonEnrolled) { b.Principal = identity.Service }) }, errTransition},
+		"the service enrols a third": {func(s S) E {
+			return by(identity.Service, edit(s, func(b *evidence.PersonEnrolled) { b.Roles = identity.Roles{"administrator"} }))
+		}, errTransition},
+		"revoke an unknown one": {func(s S) E { return edit(s, func(b *evidence.PersonRevoked) { b.Principal = "nobody" }) }, notFound},
+		"revoke a revoked one":  {func(s S) E { return edit(s, func(b *evidence.PersonRevoked) { b.Principal = "analyst2" }) }, errTransition},
+		"revoke the service":    {func(s S) E { return edit(s, func(b *evidence.PersonRevoked) { b.Principal = identity.Service }) }, errTransition},
+		"revoke the last administrator": {func(s S) E {
+			revoke(s, "examiner2")
+			return edit(s, func(b *evidence.PersonRevoked) { b.Principal = "admin" })
+		}, errTransition},
+
+		// Cases and exhibits.
+		"open a known case":            {func(s S) E { return in(s.open, s.good()["case.opened"], s) }, exists},
+		"open under a known reference": {func(s S) E { return edit(s, func(b *evidence.CaseOpened) { b.Reference = "2026-0001" }) }, exists},
+		"open under a closed one's":    {func(s S) E { return edit(s, func(b *evidence.CaseOpened) { b.Reference = "2026-0002" }) }, exists},
+		"close an unknown case":        {func(s S) E { return in(unknown, s.good()["case.closed"], s) }, notFound},
+		"close a closed case":          {func(s S) E { return in(s.closed, s.good()["case.closed"], s) }, errTransition},
+		"add to an unknown case":       {func(s S) E { return in(unknown, s.good()["exhibit.added"], s) }, notFound},
+		"add to a closed case":         {func(s S) E { return in(s.closed, s.good()["exhibit.added"], s) }, errTransition},
+		"add a known label":            {func(s S) E { return edit(s, func(b *evidence.ExhibitAdded) { b.Label = "E-002" }) }, exists},
+
+		// Intakes.
+		"declare in an unknown case":       {func(s S) E { return in(unknown, s.good()["intake.declared"], s) }, notFound},
+		"declare in a closed case":         {func(s S) E { return in(s.closed, s.good()["intake.declared"], s) }, errTransition},
+		"declare for an unknown exhibit":   {func(s S) E { return edit(s, func(b *evidence.IntakeDeclared) { b.Exhibit = "E-009" }) }, notFound},
+		"declare a known intake":           {func(s S) E { return edit(s, func(b *evidence.IntakeDeclared) { b.Intake = s.pending }) }, exists},
+		"declare another case's intake":    {func(s S) E { return edit(s, func(b *evidence.IntakeDeclared) { b.Intake = s.late }) }, exists},
+		"abandon an unknown intake":        {func(s S) E { return edit(s, func(b *evidence.IntakeAbandoned) { b.Intake = uuid.Max }) }, notFound},
+		"abandon a sealed intake":          {func(s S) E { return edit(s, func(b *evidence.IntakeAbandoned) { b.Intake = s.sealed }) }, errTransition},
+		"abandon an abandoned intake":      {func(s S) E { return edit(s, func(b *evidence.IntakeAbandoned) { b.Intake = s.abandoned }) }, errTransition},
+		"abandon another case's intake":    {func(s S) E { return edit(s, func(b *evidence.IntakeAbandoned) { b.Intake = s.late }) }, notFound},
+		"abandon another person's intake":  {func(s S) E { return by("examiner2", s.good()["intake.abandoned"]) }, errTransition},
+		"abandon in a closed case is fine": {func(s S) E { return in(s.closed, edit(s, func(b *evidence.IntakeAbandoned) { b.Intake = s.late }), s) }, nil},
+
+		// Sealing.
+		"seal in a closed case": {func(s S) E {
+			return in(s.closed, edit(s, func(b *evidence.CopySealed) { b.Facts = s.Facts(s.late, "") }), s)
+		}, errTransition},
+		"seal an unknown intake":       {func(s S) E { return edit(s, func(b *evidence.CopySealed) { b.Intake = uuid.Max }) }, notFound},
+		"seal an abandoned intake":     {func(s S) E { return edit(s, func(b *evidence.CopySealed) { b.Intake = s.abandoned }) }, errTransition},
+		"seal another case's intake":   {func(s S) E { return edit(s, func(b *evidence.CopySealed) { b.Facts = s.Facts(s.late, "") }) }, notFound},
+		"seal another person's intake": {func(s S) E { return by("examiner2", s.good()["copy.sealed"]) }, errTransition},
+		"seal a working copy":          {func(s S) E { return edit(s, func(b *evidence.CopySealed) { b.Facts = s.Facts(s.requested, "") }) }, errTransition},
+		"seal what was read back differently": {func(s S) E {
+			return edit(s, func(b *evidence.CopySealed) { b.Facts = s.Facts(s.pending, "damaged") })
+		}, evidence.ErrDigestsDiffer},
+		"seal what was received differently": {func(s S) E {
+			return edit(s, func(b *evidence.CopySealed) { b.Received = evidencetest.Digests("damaged") })
+		}, evidence.ErrDigestsDiffer},
+		"seal with another MD5 only": {func(s S) E {
+			return edit(s, func(b *evidence.CopySealed) {
+				b.Received = evidencetest.WithSHA256(evidencetest.Digests("x"), s.pending.String())
+			})
+		}, evidence.ErrDigestsDiffer},
+		"seal under a given number":     {func(s S) E { return edit(s, func(b *evidence.CopySealed) { b.Number = "M2" }) }, stale},
+		"seal under a later number":     {func(s S) E { return edit(s, func(b *evidence.CopySealed) { b.Number = "M4" }) }, stale},
+		"seal under a working number":   {func(s S) E { return edit(s, func(b *evidence.CopySealed) { b.Number = "W3" }) }, stale},
+		"seal as another exhibit":       {func(s S) E { return edit(s, func(b *evidence.CopySealed) { b.Exhibit = "E-002" }) }, fieldErr("body.exhibit")},
+		"seal another size":             {func(s S) E { return edit(s, func(b *evidence.CopySealed) { b.Size-- }) }, fieldErr("body.size")},
+		"seal without received":         {func(s S) E { return edit(s, func(b *evidence.CopySealed) { b.Received = digest.Set{} }) }, fieldErr("body.received")},
+		"seal without read_back":        {func(s S) E { return edit(s, func(b *evidence.CopySealed) { b.ReadBack = digest.Set{} }) }, fieldErr("body.read_back")},
+		"seal without declared":         {func(s S) E { return edit(s, func(b *evidence.CopySealed) { b.Declared = digest.Set{} }) }, fieldErr("body.declared")},
+		"seal with MD5 not received":    {func(s S) E { return edit(s, func(b *evidence.CopySealed) { b.Received = onlySHA256(s.pending) }) }, fieldErr("body.received")},
+		"seal with MD5 not read back":   {func(s S) E { return edit(s, func(b *evidence.CopySealed) { b.ReadBack = onlySHA256(s.pending) }) }, fieldErr("body.read_back")},
+		"seal with MD5 forgotten":       {func(s S) E { return edit(s, func(b *evidence.CopySealed) { b.Declared = onlySHA256(s.pending) }) }, fieldErr("body.declared")},
+		"seal with all hashes replaced": {func(s S) E { return edit(s, func(b *evidence.CopySealed) { replaceHashes(&b.Facts, "other") }) }, fieldErr("body.declared")},
+		"seal without midstates":        {func(s S) E { return edit(s, without(evidence.Midstates)) }, fieldErr("body.objects")},
+		"seal without the log":          {func(s S) E { return edit(s, without(evidence.ToolLog)) }, fieldErr("body.objects")},
+		"seal without the list":         {func(s S) E { return edit(s, without(evidence.Files)) }, fieldErr("body.objects")},
+		"seal without the content":      {func(s S) E { return edit(s, without(evidence.Content)) }, fieldErr("body.objects")},
+		"seal another log":              {func(s S) E { return edit(s, object(evidence.ToolLog, func(o *evidence.Object) { o.SHA256[0]++ })) }, fieldErr("body.objects")},
+		"seal a longer log":             {func(s S) E { return edit(s, object(evidence.ToolLog, func(o *evidence.Object) { o.Size++ })) }, fieldErr("body.objects")},
+		"seal shorter midstates":        {func(s S) E { return edit(s, object(evidence.Midstates, func(o *evidence.Object) { o.Size = 0 })) }, fieldErr("body.objects")},
+		"seal other content":            {func(s S) E { return edit(s, object(evidence.Content, func(o *evidence.Object) { o.SHA256[0]++ })) }, fieldErr("body.objects")},
+		"seal shorter content":          {func(s S) E { return edit(s, object(evidence.Content, func(o *evidence.Object) { o.Size-- })) }, fieldErr("body.objects")},
+		"seal locked too shortly": {func(s S) E {
+			return edit(s, object(evidence.Content, func(o *evidence.Object) {
+				until := evidence.TimeOf(o.RetainUntil.Time().AddDate(0, 0, -1))
+				o.RetainUntil = &until
+			}))
+		}, fieldErr("body.objects")},
+
+		// Quarantine.
+		"quarantine what does not differ": {func(s S) E {
+			return edit(s, func(b *evidence.CopyQuarantined) { b.Facts, b.Differed = s.Facts(s.pending, ""), nil })
+		}, errTransition},
+		"quarantine for another reason": {func(s S) E {
+			return edit(s, func(b *evidence.CopyQuarantined) { b.Differed = b.Differed[:1] })
+		}, fieldErr("body.differed")},
+		"quarantine under a given finding": {func(s S) E { return edit(s, func(b *evidence.CopyQuarantined) { b.Finding = 2 }) }, stale},
+		"quarantine under a later finding": {func(s S) E { return edit(s, func(b *evidence.CopyQuarantined) { b.Finding = 4 }) }, stale},
+		"quarantine a sealed intake":       {func(s S) E { return edit(s, func(b *evidence.CopyQuarantined) { b.Intake = s.sealed }) }, errTransition},
+		"quarantine an unknown intake":     {func(s S) E { return edit(s, func(b *evidence.CopyQuarantined) { b.Intake = uuid.Max }) }, notFound},
+		"quarantine in an unknown case":    {func(s S) E { return in(unknown, s.good()["copy.quarantined"], s) }, notFound},
+		"quarantine a working copy": {func(s S) E {
+			return edit(s, func(b *evidence.CopyQuarantined) { *b = s.quarantined(s.requested) })
+		}, nil},
+		"quarantine in a closed case": {func(s S) E {
+			return in(s.closed, edit(s, func(b *evidence.CopyQuarantined) { *b = s.quarantined(s.late); b.Finding = 1 }), s)
+		}, nil},
+
+		// Working copies.
+		"request of an unknown copy":      {func(s S) E { return edit(s, func(b *evidence.CopyRequested) { b.Of = "M9" }) }, notFound},
+		"request of a working copy":       {func(s S) E { return edit(s, func(b *evidence.CopyRequested) { b.Of = "W1" }) }, errTransition},
+		"request of a quarantined copy":   {func(s S) E { return edit(s, func(b *evidence.CopyRequested) { b.Of = "M2" }) }, errTransition},
+		"request in a closed case":        {func(s S) E { return in(s.closed, s.good()["copy.requested"], s) }, errTransition},
+		"request for an unknown person":   {func(s S) E { return edit(s, func(b *evidence.CopyRequested) { b.To = "nobody" }) }, notFound},
+		"request for a revoked person":    {func(s S) E { return edit(s, func(b *evidence.CopyRequested) { b.To = "analyst2" }) }, errTransition},
+		"request for one who cannot have": {func(s S) E { return edit(s, func(b *evidence.CopyRequested) { b.To = "legal1" }) }, errTransition},
+		"request for the service":         {func(s S) E { return edit(s, func(b *evidence.CopyRequested) { b.To = identity.Service }) }, errTransition},
+		"request a known intake":          {func(s S) E { return edit(s, func(b *evidence.CopyRequested) { b.Intake = s.pending }) }, exists},
+		"issue a master":                  {func(s S) E { return edit(s, func(b *evidence.CopyIssued) { b.Facts = s.Facts(s.pending, "") }) }, errTransition},
+		"issue another person's":          {func(s S) E { return by("custodian1", s.good()["copy.issued"]) }, errTransition},
+		"issue to another person":         {func(s S) E { return edit(s, func(b *evidence.CopyIssued) { b.To = "examiner1" }) }, fieldErr("body")},
+		"issue of another master":         {func(s S) E { return edit(s, func(b *evidence.CopyIssued) { b.Of = "M2" }) }, fieldErr("body")},
+		"issue for another purpose":       {func(s S) E { return edit(s, func(b *evidence.CopyIssued) { b.Purpose = "sale" }) }, fieldErr("body")},
+		"issue in a closed case": {func(s S) E {
+			e := s.good()["copy.issued"]
+			if err := s.Do(s.good()["case.closed"]); err != nil {
+				panic(err)
+			}
+			return in(s.open, e, s)
+		}, errTransition},
+		"issue what was received": {func(s S) E { return edit(s, func(b *evidence.CopyIssued) { b.Received = b.ReadBack }) }, fieldErr("body.received")},
+		"issue what is not the master's": {func(s S) E {
+			return edit(s, func(b *evidence.CopyIssued) { replaceHashes(&b.Facts, "other"); b.Received = digest.Set{} })
+		}, fieldErr("body.declared")},
+		"issue what differs": {func(s S) E {
+			return edit(s, func(b *evidence.CopyIssued) { b.Facts = s.Facts(s.requested, "damaged") })
+		}, evidence.ErrDigestsDiffer},
+		"issue after the master was found damaged": {func(s S) E {
+			damage(s, "M1")
+			return in(s.open, s.good()["copy.issued"], s)
+		}, errTransition},
+		"issue after the person was revoked": {func(s S) E {
+			revoke(s, "analyst1")
+			return s.good()["copy.issued"]
+		}, errTransition},
+
+		// Content.
+		"read a master":             {func(s S) E { return edit(s, func(b *evidence.ContentRead) { b.Number = "M1" }) }, errTransition},
+		"read a quarantined master": {func(s S) E { return edit(s, func(b *evidence.ContentRead) { b.Number = "M2" }) }, errTransition},
+		"export a master": {func(s S) E {
+			return edit(s, func(b *evidence.ContentRead) { b.Number, b.Operation = "M1", evidence.Export })
+		}, errTransition},
+		"read an unknown copy":       {func(s S) E { return edit(s, func(b *evidence.ContentRead) { b.Number = "W9" }) }, notFound},
+		"read a returned copy":       {func(s S) E { return edit(s, func(b *evidence.ContentRead) { b.Number = "W2" }) }, errTransition},
+		"read a damaged copy":        {func(s S) E { return edit(s, func(b *evidence.ContentRead) { b.Number = "W3" }) }, errTransition},
+		"read in another case":       {func(s S) E { return in(s.closed, s.good()["content.read"], s) }, notFound},
+		"read another person's copy": {func(s S) E { return behalf("examiner1", s.good()["content.read"]) }, forbidden},
+		"read after being revoked":   {func(s S) E { revoke(s, "analyst1"); return s.good()["content.read"] }, errTransition},
+		"export after being revoked": {func(s S) E { revoke(s, "analyst1"); return s.good()["case.exported"] }, errTransition},
+		"read past the end":          {func(s S) E { return edit(s, func(b *evidence.ContentRead) { b.Offset++ }) }, fieldErr("body.offset")},
+		"receive a master":           {func(s S) E { return edit(s, func(b *evidence.CopyReceived) { b.Number = "M1" }) }, errTransition},
+		"receive another's":          {func(s S) E { return by("examiner1", s.good()["copy.received"]) }, forbidden},
+		"receive a returned copy":    {func(s S) E { return edit(s, func(b *evidence.CopyReceived) { b.Number = "W2" }) }, errTransition},
+		"receive other bytes":        {func(s S) E { return edit(s, func(b *evidence.CopyReceived) { b.SHA256[0]++ }) }, evidence.ErrDigestsDiffer},
+		"receive fewer bytes":        {func(s S) E { return edit(s, func(b *evidence.CopyReceived) { b.Size-- }) }, evidence.ErrDigestsDiffer},
+		"return a master":            {func(s S) E { return edit(s, func(b *evidence.CopyReturned) { b.Number = "M1" }) }, errTransition},
+		"return a returned copy":     {func(s S) E { return edit(s, func(b *evidence.CopyReturned) { b.Number = "W2" }) }, errTransition},
+		"return an unknown copy":     {func(s S) E { return edit(s, func(b *evidence.CopyReturned) { b.Number = "W9" }) }, notFound},
+		"return as altered what is not": {func(s S) E {
+			return edit(s, func(b *evidence.CopyReturned) { b.Outcome = evidence.Altered })
+		}, fieldErr("body.outcome")},
+		"return as unchanged what is not": {func(s S) E { return edit(s, func(b *evidence.CopyReturned) { b.Size++ }) }, fieldErr("body.outcome")},
+		"return a damaged copy is fine":   {func(s S) E { return edit(s, func(b *evidence.CopyReturned) { b.Number, b.SHA256 = "W3", s.sum("W3") }) }, nil},
+
+		// Fixity.
+		"check an unknown copy":   {func(s S) E { return edit(s, func(b *evidence.FixityChecked) { b.Number = "M9" }) }, notFound},
+		"match with another hash": {func(s S) E { return edit(s, func(b *evidence.FixityChecked) { b.SHA256 = s.sum("M2") }) }, fieldErr("body.result")},
+		"mismatch with the hash": {func(s S) E {
+			return edit(s, func(b *evidence.FixityChecked) { b.Result, b.Finding = evidence.Mismatch, 3 })
+		}, fieldErr("body.result")},
+		"match with a finding":             {func(s S) E { return edit(s, func(b *evidence.FixityChecked) { b.Finding = 3 }) }, fieldErr("body.finding")},
+		"mismatch without a finding":       {func(s S) E { return edit(s, mismatch(s, "M1", 0)) }, stale},
+		"mismatch with another's finding":  {func(s S) E { return edit(s, mismatch(s, "M1", 1)) }, stale},
+		"mismatch with a later finding":    {func(s S) E { return edit(s, mismatch(s, "M1", 4)) }, stale},
+		"mismatch with a second finding":   {func(s S) E { return edit(s, mismatch(s, "M2", 3)) }, stale},
+		"mismatch with the next finding":   {func(s S) E { return edit(s, mismatch(s, "M1", 3)) }, nil},
+		"mismatch with its own finding":    {func(s S) E { return edit(s, mismatch(s, "M2", 1)) }, nil},
+		"wrong list without a finding":     {func(s S) E { return edit(s, func(b *evidence.FixityChecked) { b.ListWrong = true }) }, stale},
+		"wrong list with the next finding": {func(s S) E { return edit(s, func(b *evidence.FixityChecked) { b.ListWrong, b.Finding = true, 3 }) }, nil},
+		"unreadable is no finding": {func(s S) E {
+			return edit(s, func(b *evidence.FixityChecked) { b.Result, b.SHA256 = evidence.Unreadable, nil })
+		}, nil},
+		"check in a closed case":             {func(s S) E { return in(s.closed, s.good()["fixity.checked"], s) }, fieldErr("body.result")}, // another copy
+		"deny an unknown copy":               {func(s S) E { return edit(s, func(b *evidence.AccessDenied) { b.Number = "M9" }) }, notFound},
+		"export from an older end":           {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.Case.Entries-- }) }, stale},
+		"export with another head":           {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.Case.Head = s.Chains[s.open][0] }) }, fieldErr("body.chain")},
+		"export with an unknown head":        {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.Case.Head[0]++ }) }, notFound},
+		"export with an unknown system head": {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.System.Head[0]++ }) }, notFound},
+		"export with another system head":    {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.System.Entries-- }) }, fieldErr("body.system")},
+		"export a master's bytes":            {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.Contents[0].Number = "M1" }) }, errTransition},
+		"export a returned copy":             {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.Contents[0].Number = "W2" }) }, errTransition},
+		"export a damaged copy":              {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.Contents[0].Number = "W3" }) }, errTransition},
+		"export another case's copy":         {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.Contents[0].Case = s.closed }) }, fieldErr("body.contents")},
+		"export another person's copy":       {func(s S) E { return behalf("examiner1", s.good()["case.exported"]) }, forbidden},
+		"export without content by anybody":  {func(s S) E { return behalf("examiner1", edit(s, func(b *evidence.CaseExported) { b.Contents = nil })) }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := tell(t)
+			e := test.event(s)
+			before := marshal(t, s.Lab)
+			ch, err := s.apply(e)
+			if !is(err, test.want) {
+				t.Errorf("error is %v, want %v", err, test.want)
+			}
+			if err != nil && !empty(ch) {
+				t.Error("there are changes beside the error")
+			}
+			if marshal(t, s.Lab) != before {
+				t.Error("asking the law has changed the state")
+			}
+		})
+	}
+}
+
+func onlySHA256(id uuid.UUID) digest.Set { return evidencetest.WithSHA256(digest.Set{}, id.String()) }
+
+func replaceHashes(b *evidence.Facts, content string) {
+	set := evidencetest.Digests(content)
+	b.Declared, b.Received, b.ReadBack = set, set, set
+	b.Objects = slices.Clone(b.Objects)
+	b.Objects[0].SHA256, _ = set.SHA256()
+}
+
+func without(role evidence.Role) func(*evidence.CopySealed) {
+	return func(b *evidence.CopySealed) {
+		b.Objects = slices.DeleteFunc(slices.Clone(b.Objects), func(o evidence.Object) bool { return o.Role == role })
+	}
+}
+
+func object(role evidence.Role, change func(*evidence.Object)) func(*evidence.CopySealed) {
+	return func(b *evidence.CopySealed) {
+		b.Objects = slices.Clone(b.Objects)
+		for i := range b.Objects {
+			if b.Objects[i].Role == role {
+				change(&b.Objects[i])
+			}
+		}
+	}
+}
+
+func mismatch(s *story, number evidence.Number, finding int) func(*evidence.FixityChecked) {
+	return func(b *evidence.FixityChecked) {
+		sum := *s.sum(number)
+		sum[0]++
+		b.Number, b.Result, b.SHA256, b.Finding = number, evidence.Mismatch, &sum, finding
+	}
+}
+
+func revoke(s *story, p identity.Principal) {
+	if err := s.Do(edit(s, func(b *evidence.PersonRevoked) { b.Principal = p })); err != nil {
+		panic(err)
+	}
+}
+
+func damage(s *story, number evidence.Number) {
+	if err := s.Do(edit(s, mismatch(s, number, 3))); err != nil {
+		panic(err)
+	}
+}
