@@ -207,7 +207,7 @@ func (a *app) passphrase() ([]byte, error) {
 		return nil, errors.New("the key has a passphrase and there is no terminal to ask on; use ssh-agent")
 	}
 	fmt.Fprint(tty, "passphrase of the signing key: ")
-	secret, err := term.ReadPassword(int(tty.Fd())) //nolint:gosec // file descriptors are small
+	secret, err := term.ReadPassword(int(tty.Fd()))
 	fmt.Fprintln(tty)
 	return secret, errors.Join(err, tty.Close())
 }

@@ -162,6 +162,7 @@ func (f *fetch) more(ctx context.Context, m *meter) (err error) {
 	if _, err := f.op.KeepReceipt(ctx, d.Receipt); err != nil {
 		return err
 	}
+	begun := f.at
 	buf := make([]byte, 1<<20)
 	for {
 		n, err := d.Read(buf)
@@ -180,6 +181,9 @@ func (f *fetch) more(ctx context.Context, m *meter) (err error) {
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
+		case err != nil && f.at > begun: // it moved: patience begins anew
+			f.a.say("the connection was cut at byte %d: %v; going on", f.at, err)
+			return operator.Pause(ctx, time.Second)
 		case err != nil:
 			return unreachable(err)
 		}

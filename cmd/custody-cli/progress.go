@@ -34,7 +34,7 @@ type meter struct {
 func (a *app) meter(what string, total int64) *meter {
 	now := time.Now()
 	m := &meter{a: a, what: what, total: total, begun: now, said: now, first: -1, silent: a.quiet}
-	if file, ok := a.stderr.(*os.File); ok && !a.quiet && term.IsTerminal(int(file.Fd())) { //nolint:gosec // file descriptors are small
+	if file, ok := a.stderr.(*os.File); ok && !a.quiet && term.IsTerminal(int(file.Fd())) {
 		m.bars = mpb.New(mpb.WithOutput(a.stderr), mpb.WithWidth(40))
 		m.bar = m.bars.AddBar(total,
 			mpb.PrependDecorators(decor.Name(what+" "), decor.CountersKibiByte("% .1f / % .1f")),
@@ -84,6 +84,7 @@ func (m *meter) done() {
 	if m.bar != nil {
 		m.bar.Abort(false)
 		m.bars.Wait()
+		m.bar = nil
 	}
 }
 

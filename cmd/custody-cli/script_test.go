@@ -46,7 +46,7 @@ func (c cleaned) Run() int {
 }
 
 var buildOnce = sync.OnceValue(func() error {
-	out, err := exec.Command("go", "build", "-o", custodyd, "../custodyd").CombinedOutput() //nolint:noctx // the tests wait for it
+	out, err := exec.Command("go", "build", "-o", custodyd, "../custodyd").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("build custodyd: %w: %s", err, out)
 	}
@@ -122,8 +122,8 @@ func (l *lab) stop() {
 
 // calm lets write-once objects be removed with the rest of a test.
 func calm(dir string) {
-	_ = exec.Command("chattr", "-R", "-f", "-i", dir).Run() //nolint:noctx // short
-	_ = exec.Command("chmod", "-R", "u+w", dir).Run()       //nolint:noctx // short
+	_ = exec.Command("chattr", "-R", "-f", "-i", dir).Run()
+	_ = exec.Command("chmod", "-R", "u+w", dir).Run()
 }
 
 func cmdKeys(ts *testscript.TestScript, _ bool, names []string) {
@@ -155,7 +155,7 @@ func cmdFlip(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func cmdSum(ts *testscript.TestScript, _ bool, args []string) {
-	out, err := exec.Command(args[2]+"sum", ts.MkAbs(args[0])).Output() //nolint:gosec,noctx // the script says which
+	out, err := exec.Command(args[2]+"sum", ts.MkAbs(args[0])).Output()
 	ts.Check(err)
 	ts.Setenv(args[1], strings.Fields(string(out))[0])
 }
@@ -179,7 +179,7 @@ func cmdServe(ts *testscript.TestScript, _ bool, args []string) {
 			flags[i] = ts.MkAbs(f)
 		}
 	}
-	l.service = exec.Command(custodyd, flags...) //nolint:gosec,noctx // stopped by crash or at the end
+	l.service = exec.Command(custodyd, flags...)
 	l.service.Stdout, l.service.Stderr = out, log
 	l.service.Env = append(os.Environ(), "HOME="+ts.MkAbs("."))
 	ts.Check(l.service.Start())
@@ -225,7 +225,7 @@ const never = 1 << 62
 
 func cmdProxy(ts *testscript.TestScript, _ bool, _ []string) {
 	l := labOf(ts)
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at the end
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
 	l.proxy = &proxy{listener: listener}
 	l.proxy.left.Store(never)
@@ -240,12 +240,12 @@ func (p *proxy) run(to string) {
 			return
 		}
 		go func() {
-			defer conn.Close()                 //nolint:errcheck // it may be cut already
-			server, err := net.Dial("tcp", to) //nolint:noctx // local
+			defer func() { _ = conn.Close() }() // it may be cut already
+			server, err := net.Dial("tcp", to)
 			if err != nil {
 				return
 			}
-			defer server.Close() //nolint:errcheck // likewise
+			defer func() { _ = server.Close() }() // likewise
 			go func() {
 				_, _ = io.Copy(conn, server)
 				_ = conn.Close()

@@ -169,13 +169,17 @@ func Retryable(err error) bool {
 // pauses between tries, the last one for ever.
 var pauses = []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second}
 
-// Persist calls ask until it succeeds, fails for good, or RetryFor is over.
+// Persist calls ask until it succeeds, fails for good, or RetryFor is over since the
+// first failure.
 func (o *Operator) Persist(ctx context.Context, ask func() error) error {
-	deadline := o.Now().Add(o.RetryFor)
+	var deadline time.Time
 	for try := 0; ; try++ {
 		err := ask()
 		if err == nil || !Retryable(err) || ctx.Err() != nil {
 			return err
+		}
+		if deadline.IsZero() {
+			deadline = o.Now().Add(o.RetryFor)
 		}
 		wait := pauses[min(try, len(pauses)-1)]
 		if o.Now().Add(wait).After(deadline) {

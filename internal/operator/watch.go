@@ -85,7 +85,11 @@ func (o *Operator) see(ctx context.Context, note []byte) error {
 	}
 	var proof []ledger.Hash
 	if from != to {
-		if proof, err = o.Consistency(ctx, from, to); err != nil {
+		err := o.Persist(ctx, func() (err error) {
+			proof, err = o.Consistency(ctx, from, to)
+			return err
+		})
+		if err != nil {
 			return fmt.Errorf("prove that %d entries became %d: %w", from, to, err)
 		}
 	}

@@ -152,7 +152,8 @@ func setName(paths []string) string {
 	base := filepath.Base(paths[0])
 	if p, ok := partOf(paths[0]); ok {
 		if _, all := sameImage(paths, p); all {
-			return strings.TrimSuffix(filepath.Base(p.prefix), ".")
+			stem := filepath.Base(p.prefix)
+			return stem[:strings.LastIndexByte(stem, '.')]
 		}
 	}
 	return fmt.Sprintf("%s and %d more", base, len(paths)-1)
