@@ -6,8 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -33,9 +33,13 @@ func TestChild(t *testing.T) {
 	l := labAt(t, os.Getenv(childDir))
 	switch kind {
 	case "journey":
-		l.crashAt(arg)
+		name, size := "", 0
+		if _, err := fmt.Sscan(arg, &name, &size); err != nil {
+			t.Fatal(err)
+		}
+		l.crashAt(name)
 		must(t, l.open(l.files()))
-		err := newJourney(l).run()
+		err := newJourney(l, size).run()
 		if errors.Is(err, custody.ErrStopped) {
 			os.Exit(unsigned)
 		}
@@ -107,62 +111,72 @@ func inInsert() bool {
 	return false
 }
 
-// points gives every point of a whole journey at which it can be interrupted.
-func points(t *testing.T) (steps []point, entries int) {
+// interruption is a point of a journey with an image of that size.
+type interruption struct {
+	name string
+	at   point // of the store, or zero
+	size int
+}
+
+// interruptions gives every point of a whole journey at which it can be
+// interrupted. A large image adds nothing but the putting of its midstates.
+func interruptions(t *testing.T) (all []interruption, entries int) {
 	t.Helper()
-	l := emptyLab(t)
-	l.clock.look = func() {
-		if inInsert() {
-			entries++
+	for _, size := range []int{small, large} {
+		entries = 0
+		l := emptyLab(t)
+		l.clock.look = func() {
+			if inInsert() {
+				entries++
+			}
 		}
-	}
-	l.up()
-	must(t, newJourney(l).run())
-	l.audit()
-	for _, p := range l.store.steps() {
-		steps = append(steps, p)
-		if p.Method != "Open" && p.Method != "Stat" { // these leave nothing behind
-			p.After = true
-			steps = append(steps, p)
+		l.up()
+		must(t, newJourney(l, size).run())
+		l.audit()
+		for _, p := range l.store.steps() {
+			if size == large && p.Method != "Put" {
+				continue
+			}
+			all = append(all, interruption{p.String(), p, size})
+			if p.Method != "Open" && p.Method != "Stat" { // these leave nothing behind
+				p.After = true
+				all = append(all, interruption{p.String(), p, size})
+			}
 		}
 	}
 	for _, want := range []string{"Begin", "WritePart", "Complete", "Put", "Copy"} {
-		if !strings.Contains(fmt.Sprint(steps), want) {
-			t.Fatalf("the journey never comes to %s: %v", want, steps)
+		if !slices.ContainsFunc(all, func(i interruption) bool { return i.at.Method == want }) {
+			t.Fatalf("the journey never comes to %s: %v", want, all)
 		}
 	}
 	if entries < 15 {
 		t.Fatalf("the journey makes %d entries", entries)
 	}
-	return steps, entries
+	return all, entries
 }
 
 // TestCrash is the table of the package comment: a real process dies around every
 // durable step, the ledger is opened again, all is explained, and the client goes
 // on to the end.
 func TestCrash(t *testing.T) {
-	steps, entries := points(t)
-	var names []string
-	for _, p := range steps {
-		names = append(names, p.String())
-	}
+	all, entries := interruptions(t)
 	for n := range entries {
-		names = append(names, fmt.Sprintf("entry-%d", n+1), fmt.Sprintf("unsigned-%d", n+1))
+		all = append(all, interruption{name: fmt.Sprintf("entry-%d", n+1), size: small},
+			interruption{name: fmt.Sprintf("unsigned-%d", n+1), size: small})
 	}
-	for _, name := range names {
-		t.Run(name, func(t *testing.T) {
+	for _, i := range all {
+		t.Run(fmt.Sprintf("%s/%d", i.name, i.size), func(t *testing.T) {
 			t.Parallel()
 			l := emptyLab(t)
-			output, state := child(t, l.dir, "journey "+name)
-			if want := strings.HasPrefix(name, "unsigned"); want && state.ExitCode() != unsigned && !strings.Contains(output, "has stopped") || !want && !killed(state) {
+			output, state := child(t, l.dir, fmt.Sprintf("journey %s %d", i.name, i.size))
+			stopped := state.ExitCode() == unsigned || strings.Contains(output, custody.ErrStopped.Error())
+			if strings.HasPrefix(i.name, "unsigned") && !stopped || !strings.HasPrefix(i.name, "unsigned") && !killed(state) {
 				t.Fatalf("the child ended with %v:\n%s", state, output)
 			}
 			l.up()
 			l.remember()
 			l.audit()
-			must(t, newJourney(l).run())
-			l.audit()
-			l.restart()
+			must(t, newJourney(l, i.size).run())
 			l.audit()
 			if n := l.uploads(); n != 0 {
 				t.Errorf("%d uploads are remembered", n)
@@ -174,30 +188,24 @@ func TestCrash(t *testing.T) {
 // TestFault has each step of the store fail once, before or after it was done,
 // while the process lives. The client tries again; the service does by itself.
 func TestFault(t *testing.T) {
-	steps, _ := points(t)
-	for _, p := range steps {
-		t.Run(p.String(), func(t *testing.T) {
+	all, _ := interruptions(t)
+	for _, i := range all {
+		t.Run(fmt.Sprintf("%s/%d", i.name, i.size), func(t *testing.T) {
 			t.Parallel()
 			l := emptyLab(t)
-			var once sync.Once
-			failed := false
-			l.store.setFail(func(at point) (fail bool) {
-				if at == p {
-					once.Do(func() { fail, failed = true, true })
-				}
-				return fail
-			})
+			var failed atomic.Bool
+			l.store.setFail(func(at point) bool { return at == i.at && failed.CompareAndSwap(false, true) })
 			l.up()
-			j := newJourney(l)
-			var err error
-			for range 3 {
-				if err = j.run(); err == nil {
-					break
+			j := newJourney(l, i.size)
+			err := j.run()
+			for range 2 {
+				if err != nil {
+					wantErr(t, err, errStore)
+					err = j.run()
 				}
-				wantErr(t, err, errStore)
 			}
 			must(t, err)
-			if !failed {
+			if !failed.Load() {
 				t.Error("the step was never reached")
 			}
 			l.audit()

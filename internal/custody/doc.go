@@ -12,7 +12,8 @@
 //	Begin of the store's upload           an empty upload, not noted        the next write begins another one; the
 //	                                                                        store's orphan holds no object
 //	a part is durable                     a part, not noted                 the same part is written again
-//	the part is noted                     offset and hash state             the client sends from the offset
+//	the part is noted                     offset and hash state, and with   the client sends from the offset; after the
+//	                                      the last one that all are there   last one Open resumes the job
 //	Complete of the store's upload        the object, not noted             Open resumes the job: Complete again gives
 //	                                                                        the same object
 //	the midstate list is put              the list, not noted               Open resumes the job: the key is taken, the

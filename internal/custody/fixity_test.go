@@ -16,7 +16,7 @@ import (
 
 // TestFixity harms a copy in the store in every way and reads the verdict.
 func TestFixity(t *testing.T) {
-	const size = 2*digest.Segment + 100
+	const size = digest.Segment + 100
 	retention := func(l *lab) string {
 		return filepath.Join(l.dir, "objects", "retention", filepath.Base(l.objectFile("M1", evidence.Content)))
 	}
@@ -30,18 +30,18 @@ func TestFixity(t *testing.T) {
 		"unharmed": {harm: whole, result: evidence.Match},
 		"second segment": {
 			harm:   func(t *testing.T, l *lab) { damage(t, l.objectFile("M1", evidence.Content), digest.Segment+5) },
-			result: evidence.Mismatch, damaged: []evidence.Range{{Offset: digest.Segment, Length: digest.Segment}},
+			result: evidence.Mismatch, damaged: []evidence.Range{{Offset: digest.Segment, Length: 100}},
 		},
-		"first and last": {
+		"both segments": {
 			harm: func(t *testing.T, l *lab) {
 				damage(t, l.objectFile("M1", evidence.Content), 0)
 				damage(t, l.objectFile("M1", evidence.Content), size-1)
 			},
-			result: evidence.Mismatch, damaged: []evidence.Range{{Offset: 0, Length: digest.Segment}, {Offset: 2 * digest.Segment, Length: 100}},
+			result: evidence.Mismatch, damaged: []evidence.Range{{Offset: 0, Length: size}},
 		},
 		"cut": {
 			harm:   func(t *testing.T, l *lab) { must(t, os.Truncate(l.objectFile("M1", evidence.Content), size-1)) },
-			result: evidence.Mismatch, damaged: []evidence.Range{{Offset: 2 * digest.Segment, Length: 100}},
+			result: evidence.Mismatch, damaged: []evidence.Range{{Offset: digest.Segment, Length: 100}},
 		},
 		"longer": {
 			harm:   func(t *testing.T, l *lab) { must(t, os.Truncate(l.objectFile("M1", evidence.Content), size+1)) },
@@ -51,11 +51,11 @@ func TestFixity(t *testing.T) {
 		"retention removed": {harm: func(t *testing.T, l *lab) { must(t, os.Remove(retention(l))) }, result: evidence.Unreadable},
 		"retention damaged": {harm: func(t *testing.T, l *lab) { damage(t, retention(l), 0) }, result: evidence.Unreadable},
 		"list damaged": {
-			harm:   func(t *testing.T, l *lab) { damage(t, l.objectFile("M1", evidence.Midstates), 40) },
+			harm:   func(t *testing.T, l *lab) { damage(t, l.objectFile("M1", evidence.Midstates), 20) },
 			result: evidence.Match, listWrong: true,
 		},
 		"list cut": {
-			harm:   func(t *testing.T, l *lab) { must(t, os.Truncate(l.objectFile("M1", evidence.Midstates), 32)) },
+			harm:   func(t *testing.T, l *lab) { must(t, os.Truncate(l.objectFile("M1", evidence.Midstates), 31)) },
 			result: evidence.Match, listWrong: true,
 		},
 		"list removed": {
@@ -158,7 +158,7 @@ func TestQuarantine(t *testing.T) {
 		name     string
 		declared digest.Set
 		client   digest.Set
-		harm     bool // between the store's write and the reading back
+		harm     bool // between the write of each part and the reading back
 		differed []digest.Algorithm
 	}{
 		{"md5 of the tool", only(t, digest.AlgMD5, other[:32]), hashes(t, image), false, []digest.Algorithm{"md5"}},
@@ -172,8 +172,10 @@ func TestQuarantine(t *testing.T) {
 		l.record("examiner1", theCase, d)
 		if row.harm {
 			l.store.setFail(func(p point) bool {
-				if p.Method == "Complete" && p.After {
-					damage(t, l.path("objects", "objects", d.Intake.String()+"-content"), 77)
+				if p.Method == "WritePart" && p.After {
+					parts, err := filepath.Glob(l.path("objects", "partial", d.Intake.String()+"-content.*"))
+					must(t, err)
+					damage(t, parts[0], 77)
 				}
 				return false
 			})

@@ -27,11 +27,19 @@ type journey struct {
 	image, log []byte
 }
 
-func newJourney(l *lab) *journey {
+// small and large are images of several parts; only a large one has midstates.
+const (
+	small = 150_000
+	large = digest.Segment + 5
+)
+
+func newJourney(l *lab, size int) *journey {
+	l.t.Helper()
+	l.store.partSize = int64(size/3 + 1)
 	if err := os.Mkdir(l.path("client"), 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		l.t.Fatal(err)
 	}
-	return &journey{l, content(digest.Segment+5, 7), []byte("the log")}
+	return &journey{l, content(size, 7), []byte("the log")}
 }
 
 // run goes through all steps.
@@ -167,7 +175,7 @@ func (j *journey) say(name string, p identity.Principal, ref evidence.Name, make
 			return evidence.Event{}, err
 		}
 		payload, signature := j.sign(j.event(p, ref, body))
-		must(j.t, errors.Join(os.WriteFile(path+".sig", signature, 0o600), os.WriteFile(path+".json", payload, 0o600)))
+		must(j.t, errors.Join(writeWhole(path+".sig", signature), writeWhole(path+".json", payload)))
 		return j.say(name, p, ref, make)
 	}
 	must(j.t, err)
@@ -178,8 +186,14 @@ func (j *journey) say(name string, p identity.Principal, ref evidence.Name, make
 		return evidence.Event{}, err
 	}
 	j.ack(r, payload)
-	must(j.t, os.WriteFile(path+".receipt", r.Receipt, 0o600))
+	must(j.t, writeWhole(path+".receipt", r.Receipt))
 	return evidence.Parse(payload)
+}
+
+// writeWhole writes a file that is there whole or not at all, whenever the process
+// is killed.
+func writeWhole(path string, data []byte) error {
+	return errors.Join(os.WriteFile(path+".new", data, 0o600), os.Rename(path+".new", path))
 }
 
 // remember takes over the receipts that a client before has written down.
