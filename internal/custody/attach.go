@@ -64,7 +64,7 @@ func (s *Service) Attach(ctx context.Context, c Caller, id uuid.UUID, role evide
 		return s.adopt(ctx, intake, role, put)
 	}
 	if err != nil {
-		return evidence.Object{}, err
+		return evidence.Object{}, storeFault(err)
 	}
 	set, _, err := hash.Finish()
 	if err != nil {

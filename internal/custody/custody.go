@@ -42,6 +42,7 @@ type Objects interface {
 	Describe() objectstore.Description
 	Put(ctx context.Context, key string, r io.Reader, size int64, until time.Time) (objectstore.Object, error)
 	Begin(ctx context.Context, key string, size int64, until time.Time) (objectstore.Upload, error)
+	OpenUpload(ctx context.Context, u objectstore.Upload) (*objectstore.Content, error) // errors.ErrUnsupported where parts cannot be read
 	WritePart(ctx context.Context, u objectstore.Upload, number int, r io.Reader, size int64) (objectstore.Part, error)
 	Complete(ctx context.Context, u objectstore.Upload, parts []objectstore.Part) (objectstore.Object, error)
 	Abort(ctx context.Context, u objectstore.Upload) error
@@ -81,6 +82,7 @@ type Service struct {
 	challenges challenges
 	uploads    sync.Map // uuid.UUID -> *writer: who is writing to an intake now
 	intakes    watch
+	trails     trails
 	checks     checks
 	counters   counters
 
@@ -185,6 +187,7 @@ func (s *Service) Close(ctx context.Context) error {
 			<-w.(*writer).done //nolint:errcheck,forcetypeassert // the map holds nothing else
 			return true
 		})
+		s.closeTrails()
 		done <- err
 	}()
 	select {

@@ -117,6 +117,7 @@ func (s *Service) work(ctx context.Context, id uuid.UUID, j *job) error {
 
 // discard tells the store that an upload will not come, and forgets it.
 func (s *Service) discard(ctx context.Context, id uuid.UUID, u upload) error {
+	s.dropTrail(id)
 	if u.Store != nil {
 		if err := s.objects.Abort(ctx, *u.Store); err != nil {
 			return err
@@ -154,6 +155,11 @@ func (s *Service) complete(ctx context.Context, i evidence.Intake, c evidence.Ca
 	midstates, err := digest.ParseMidstates(list)
 	if err != nil {
 		return err
+	}
+	if t := s.trails.take(i.Intake); t != nil {
+		if read, ok := t.end(ctx); ok && read.digests.Equal(u.Received) {
+			return s.noteReading(ctx, i.Intake, read)
+		}
 	}
 	return s.readBack(ctx, i, content, midstates, u.Received, j)
 }
@@ -261,7 +267,12 @@ func (s *Service) readBack(ctx context.Context, i evidence.Intake, o evidence.Ob
 	if read.verdict.Result == digest.Unreadable {
 		return fmt.Errorf("read back %s: %w", o.Key, read.verdict.Cause)
 	}
-	return s.updateUpload(ctx, i.Intake, func(u *upload) error {
+	return s.noteReading(ctx, i.Intake, read)
+}
+
+// noteReading notes the third hash.
+func (s *Service) noteReading(ctx context.Context, id uuid.UUID, read reading) error {
+	return s.updateUpload(ctx, id, func(u *upload) error {
 		u.Phase, u.ReadBack, u.ReadSource = Checked, read.digests, read.source
 		content := u.Objects[evidence.Content]
 		content.SHA256, _ = read.digests.SHA256()

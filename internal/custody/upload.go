@@ -225,6 +225,9 @@ func (u *Upload) WriteFrom(ctx context.Context, offset int64, r io.Reader) (n in
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(u.s.ctx, cancel)()
+	if c, ok := r.(io.Closer); ok { // a read that waits on a dead connection ends with ctx
+		defer context.AfterFunc(ctx, func() { closeQuietly(c) })()
+	}
 	me := &writer{cancel, make(chan struct{})}
 	if err := u.s.takeOver(ctx, u.intake.Intake, me); err != nil {
 		return 0, err
@@ -277,6 +280,15 @@ func (u *Upload) write(ctx context.Context, offset int64, r io.Reader) (n int64,
 		return 0, err
 	}
 	defer run.hasher.Close()
+	behind, err := u.s.trail(ctx, u.intake, run.store)
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		if offset+n < u.intake.Size {
+			behind.rest()
+		}
+	}()
 	for at := offset; at < u.intake.Size; {
 		_, size, err := run.store.Part(run.next)
 		if err != nil {
@@ -286,6 +298,7 @@ func (u *Upload) write(ctx context.Context, offset int64, r io.Reader) (n int64,
 			return n, err
 		}
 		at, n, run.next = at+size, n+size, run.next+1
+		behind.reach(at)
 		u.s.counters.received.Add(size)
 	}
 	if u.intake.Size > 0 {
@@ -317,7 +330,7 @@ func (u *Upload) part(ctx context.Context, run *session, offset, size int64, r i
 	// through the hasher before this one is noted.
 	part, err := u.s.objects.WritePart(ctx, run.store, run.next, io.TeeReader(io.LimitReader(r, size), run.hasher), size)
 	if err != nil {
-		return fmt.Errorf("part %d: %w", run.next, err)
+		return fmt.Errorf("part %d: %w", run.next, storeFault(err))
 	}
 	state, err := run.hasher.State()
 	if err != nil {
@@ -420,6 +433,15 @@ func abandon(tx *database.Tx, id uuid.UUID) error {
 	}
 	u.Phase = Abandoned
 	return saveUpload(tx, id, u)
+}
+
+// storeFault marks an error of the store as one that a retry may mend. What the
+// sender's bytes are to blame for stays as it is.
+func storeFault(err error) error {
+	if refusal(err) || errors.Is(err, objectstore.ErrSize) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
 func closeQuietly(c io.Closer) { _ = c.Close() } // only read from

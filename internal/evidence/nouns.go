@@ -53,7 +53,7 @@ type Case struct {
 	RetainDays    int                `json:"retain_days"` // for how long each sealed object is locked, in days
 	State         State              `json:"state"`
 	Opened        Time               `json:"opened"`
-	OpenedBy      identity.Principal `json:"opened_by"`
+	OpenedBy      identity.Principal `json:"opened_by,omitempty"`
 	Findings      int                `json:"findings"` // how many were ever opened; numbers the next
 	Changed       int64              `json:"changed"`
 }
@@ -63,7 +63,7 @@ type Exhibit struct {
 	Case CaseID `json:"case"`
 	ExhibitDescription
 	Added   Time               `json:"added"`
-	AddedBy identity.Principal `json:"added_by"`
+	AddedBy identity.Principal `json:"added_by,omitempty"`
 	State   State              `json:"state"`
 	Numbers map[Class]int      `json:"numbers"` // the highest copy number given in each class
 	Changed int64              `json:"changed"`
@@ -76,7 +76,7 @@ type Intake struct {
 	IntakeDeclaration
 	State      State              `json:"state"`
 	DeclaredAt Time               `json:"declared_at"`
-	By         identity.Principal `json:"by"`
+	By         identity.Principal `json:"by,omitempty"`
 	Reason     string             `json:"reason,omitempty"` // why abandoned
 	Changed    int64              `json:"changed"`
 }
@@ -93,8 +93,8 @@ type Copy struct {
 	Lock      string             `json:"lock"`
 	State     State              `json:"state"`
 	Sealed    Time               `json:"sealed"`
-	SealedBy  identity.Principal `json:"sealed_by"`
-	Custodian identity.Principal `json:"custodian"`
+	SealedBy  identity.Principal `json:"sealed_by,omitempty"`
+	Custodian identity.Principal `json:"custodian,omitempty"`
 	Of        Number             `json:"of,omitempty"`       // the copy it was made from
 	To        identity.Principal `json:"to,omitempty"`       // to whom a working copy is bound
 	Purpose   string             `json:"purpose,omitempty"`  // for what

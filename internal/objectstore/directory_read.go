@@ -125,6 +125,33 @@ func (d *Directory) Open(ctx context.Context, o Object, fromMedium bool) (*Conte
 	return &Content{size: now.Size, source: source, open: open, close: f.Close}, nil
 }
 
+// OpenUpload opens an upload that is not complete, to read from the medium the
+// parts that are durable while others are written. Where that cannot be had the
+// error is errors.ErrUnsupported.
+func (d *Directory) OpenUpload(ctx context.Context, u Upload) (*Content, error) {
+	path, err := d.partial(u)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open upload of object %s: %w", u.Key, err)
+	}
+	f, direct, source, err := openMedium(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = ErrNoUpload
+	}
+	if err == nil && (!direct || source != SourceMedium) {
+		err = errors.Join(errors.ErrUnsupported, f.Close())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open upload of object %s: %w", u.Key, err)
+	}
+	open := func(ctx context.Context, off, n int64) (io.ReadCloser, error) {
+		return newDirectReader(ctx, f, off, n), nil
+	}
+	return &Content{size: u.Size, source: source, open: open, close: f.Close}, nil
+}
+
 // List yields every file in objects/ whose name begins with prefix, in order. One
 // that is no object, or has no good retention record, comes with an error beside
 // its name, and the listing goes on.

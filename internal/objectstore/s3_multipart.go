@@ -332,3 +332,9 @@ func (s *S3) copyParts(ctx context.Context, src minio.ObjectInfo, u Upload) ([]P
 	}
 	return parts, g.Wait()
 }
+
+// OpenUpload fails with errors.ErrUnsupported: S3 gives no part back before the
+// object is complete.
+func (s *S3) OpenUpload(_ context.Context, u Upload) (*Content, error) {
+	return nil, fmt.Errorf("open upload of object %s: %w", u.Key, errors.ErrUnsupported)
+}
