@@ -196,6 +196,36 @@ func TestFields(t *testing.T) {
 	}
 }
 
+// The bounds themselves are allowed.
+func TestBounds(t *testing.T) {
+	s := tell(t)
+	for name, e := range map[string]evidence.Event{
+		"jurisdictions":     edit(s, func(b *evidence.CaseOpened) { b.Jurisdictions = slices.Repeat([]string{"DE"}, 20) }),
+		"shortest lock":     edit(s, func(b *evidence.CaseOpened) { b.RetainDays = 1 }),
+		"longest lock":      edit(s, func(b *evidence.CaseOpened) { b.RetainDays = evidence.MaxRetainDays }),
+		"no bytes":          edit(s, func(b *evidence.IntakeDeclared) { b.Size = 0 }),
+		"most bytes":        edit(s, func(b *evidence.IntakeDeclared) { b.Size = evidence.MaxContent }),
+		"most files":        edit(s, func(b *evidence.IntakeDeclared) { b.Files = evidence.MaxFiles }),
+		"empty log":         edit(s, logFile(func(l *evidence.LogFile) { l.Size = 0 })),
+		"longest log":       edit(s, logFile(func(l *evidence.LogFile) { l.Size = evidence.MaxLog })),
+		"largest object":    edit(s, object("files", func(o *evidence.Object) { o.Size = evidence.MaxContent })),
+		"read nothing":      edit(s, func(b *evidence.ContentRead) { b.Offset, b.Length = evidence.MaxContent, 0 }),
+		"read everything":   edit(s, func(b *evidence.ContentRead) { b.Offset, b.Length = 0, evidence.MaxContent }),
+		"received all":      edit(s, func(b *evidence.CopyReceived) { b.Size = evidence.MaxContent }),
+		"returned all":      edit(s, func(b *evidence.CopyReturned) { b.Size = evidence.MaxContent }),
+		"ranges":            edit(s, func(b *evidence.FixityChecked) { b.Damaged = make([]evidence.Range, evidence.MaxRanges) }),
+		"range":             edit(s, damaged(evidence.Range{Offset: evidence.MaxContent, Length: evidence.MaxContent})),
+		"ranges in all":     edit(s, func(b *evidence.FixityChecked) { b.DamagedTotal = 1<<53 - 1 }),
+		"exported":          edit(s, func(b *evidence.CaseExported) { b.Contents = slices.Repeat(b.Contents, 200) }),
+		"missing":           edit(s, func(b *evidence.ServiceStarted) { b.Missing = slices.Repeat([]string{"x"}, 100) }),
+		"longest reference": edit(s, func(b *evidence.CaseOpened) { b.Reference = evidence.Name(strings.Repeat("x", 64)) }),
+	} {
+		if _, err := e.Encode(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func tooMuch(b *evidence.ServiceStarted) {
 	b.Missing = nil
 	for i := range 100 {

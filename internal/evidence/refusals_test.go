@@ -275,6 +275,33 @@ func TestLawRefuses(t *testing.T) {
 	}
 }
 
+// A finding says what disagreed, and blocks its copy.
+func TestFindings(t *testing.T) {
+	for what, change := range map[string]func(*story) func(*evidence.FixityChecked){
+		"the content is not what was sealed": func(s *story) func(*evidence.FixityChecked) { return mismatch(s, "M1", 3) },
+		"the midstate list is not what was sealed": func(*story) func(*evidence.FixityChecked) {
+			return func(b *evidence.FixityChecked) { b.ListWrong, b.Finding = true, 3 }
+		},
+	} {
+		s := tell(t)
+		e := edit(s, change(s))
+		at := s.Position(e)
+		if err := s.Do(e); err != nil {
+			t.Fatal(err)
+		}
+		f, err := s.Finding(s.open, 3)
+		want := evidence.Finding{
+			Case: s.open, Number: 3, Exhibit: "E-001", Copy: "M1", What: what, State: evidence.Open, Opened: at.Time, Changed: at.CaseSeq,
+		}
+		if f != want || err != nil {
+			t.Errorf("finding is %+v, %v, want %+v", f, err, want)
+		}
+		if got := s.copied("M1").Findings; !slices.Equal(got, []int{3}) {
+			t.Errorf("findings against the copy are %v", got)
+		}
+	}
+}
+
 func onlySHA256(id uuid.UUID) digest.Set { return evidencetest.WithSHA256(digest.Set{}, id.String()) }
 
 func replaceHashes(b *evidence.Facts, content string) {
