@@ -1,0 +1,97 @@
+// Command bench measures custodyd beside what a lab would use instead, in one run
+// on one machine, and prints one table: work, ours, alternative, ratio, goal.
+//
+//	bench table [GROUP...]    groups: directory s3 memory digest ledger; all without a name
+//
+// The environment says how much and where:
+//
+//	SIZE        bytes of the file that is ingested and verified, such as 2G, 256M (2G)
+//	RUNS        how often each side of a comparison is run (3)
+//	APPENDS     entries of the append comparison (6400)
+//	ENTRIES     entries of the full check (1000000)
+//	BENCH_DIR   directory on a real disk for everything that is written (/var/tmp)
+//	BENCH_BIN   directory of custodyd and custody-cli
+//	BENCH_MINIO, BENCH_TESSERA, CHECK_PY    the programs; bench.sh sets these and BENCH_BIN
+//
+// # How
+//
+// A comparison has two or more sides. They are run in turn, A B C A B C, and the
+// medians are compared, so that what else happens on the machine happens to all.
+// Before each run everything dirty is written to disk and the file is read once:
+// nobody pays for the writes of the run before, and all find the file in the page
+// cache. Nothing else is dropped or warmed. What is timed is the wall time of a
+// whole command as one types it, start of the process and sign-in included;
+// making its target, and removing it, is not. A command that hashes has to print
+// the right SHA-256, ours the verdict at least, else the run fails.
+//
+// The sides that live in one process (appends, the full check) time themselves,
+// without their setup, and print "seconds" and a number.
+//
+// Appends are measured at the operation that every change goes through, in
+// process: permission, signature check, law, both chains, tree, one durable
+// transaction for a batch, signed checkpoint, receipt. The payloads were signed
+// before the clock starts, because signing is the clients' work; HTTP is left
+// out on both sides. Each writer waits for its receipt before it appends again.
+// Tessera's writers wait in the same way until a checkpoint covers their entry.
+//
+// The server's processor time is that of the custodyd process alone, from before to
+// after an ingest, beside that of two plain passes. Its memory is the most that was
+// ever resident in a process that did nothing else, start included.
+//
+// The full check reads the file of envelopes; the reference in Python checks the
+// same of a tenth of the entries, and both have to find the right root.
+//
+// # Floors
+//
+// One pass of Go's SHA-256, and of MD5, over the cached file on one core, and what
+// the disk does: a copy with sync, a direct read, one synchronous small write.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// parts are what runs as a process of its own, so that it starts with an empty
+// heap, or none of its heap is left to others.
+var parts = map[string]func(ctx context.Context, args []string, out io.Writer) error{
+	"table":   table,   // [GROUP...]
+	"pass":    pass,    // md5|sha256 FILE: plain, on one core
+	"digest":  digests, // FILE: MD5, SHA-1 and SHA-256 as the product does it
+	"append":  appends, // DIR ENTRIES WRITERS
+	"entries": entries, // ENTRIES FILE: write a ledger
+	"check":   check,   // FILE: check it
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	if err != nil && ctx.Err() != nil {
+		err = errors.New("interrupted")
+	}
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 || parts[args[0]] == nil {
+		return fmt.Errorf("%q: want table and the names of groups; .ci/bench.sh does that", args)
+	}
+	return parts[args[0]](ctx, args[1:], os.Stdout)
+}
+
+// arguments fails unless there are as many as the part wants.
+func arguments(args []string, usage ...string) error {
+	if len(args) != len(usage) {
+		return fmt.Errorf("arguments %q, want %q", args, usage)
+	}
+	return nil
+}
