@@ -2,6 +2,7 @@ package objectstore
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 )
@@ -75,7 +76,8 @@ func (b *block) release() {
 	*b = block{}
 }
 
-func (r *directReader) Read(p []byte) (int, error) {
+// next makes sure that there is something to hand out, or gives the error.
+func (r *directReader) next() error {
 	for len(r.now.data) == 0 {
 		if r.err == nil {
 			r.err = r.now.err
@@ -85,17 +87,42 @@ func (r *directReader) Read(p []byte) (int, error) {
 			r.err = io.EOF
 		}
 		if r.err != nil {
-			return 0, r.err
+			return r.err
 		}
 		var ok bool
 		if r.now, ok = <-r.ahead; !ok {
 			r.err = r.ctx.Err() // the only way fill ends before the range does
 		}
 	}
+	return nil
+}
+
+func (r *directReader) Read(p []byte) (int, error) {
+	if err := r.next(); err != nil {
+		return 0, err
+	}
 	n := copy(p, r.now.data)
 	r.now.data = r.now.data[n:]
 	r.left -= int64(n)
 	return n, nil
+}
+
+// WriteTo implements [io.WriterTo]: whole blocks, without a copy between.
+func (r *directReader) WriteTo(w io.Writer) (n int64, err error) {
+	for {
+		if err := r.next(); errors.Is(err, io.EOF) {
+			return n, nil
+		} else if err != nil {
+			return n, err
+		}
+		wrote, err := w.Write(r.now.data)
+		n += int64(wrote)
+		r.left -= int64(wrote)
+		r.now.data = r.now.data[wrote:]
+		if err != nil {
+			return n, err
+		}
+	}
 }
 
 func (r *directReader) Close() error {
