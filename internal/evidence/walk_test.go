@@ -113,6 +113,14 @@ func allowed(t *rapid.T, lab *evidencetest.Lab, e evidence.Event, at evidence.Po
 	for _, c := range ch.Copies {
 		old, err := lab.Copy(c.CopyID)
 		if err != nil { // new
+			i, err := lab.Intake(c.Intake)
+			holder, state := i.By, evidence.Sealed
+			if c.Class == evidence.Working {
+				holder, state = i.To, evidence.Issued
+			}
+			if err != nil || c.Custodian != holder || c.State != state || c.SealedBy != e.Actor || c.Sealed != at.Time {
+				t.Fatalf("%s made %+v of %+v: %v", e.Kind(), c, i, err)
+			}
 			continue
 		}
 		if !bytes.Equal(bytesOf(c.Objects), bytesOf(old.Objects)) || c.Digests != old.Digests || c.Class != old.Class || c.To != old.To {
