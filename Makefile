@@ -29,18 +29,18 @@ test: ## everything CI runs, fetching what it needs
 
 check-quick: vet ## build, vet and the tests once, without the race detector
 	@.ci/tools.sh minio versitygw >/dev/null
-	@go run ./.ci/gate ./... ./.ci/gate
+	@go run ./.ci/gate ./... ./.ci/gate ./.ci/bench
 
 vet:
-	go vet ./... ./.ci/gate
+	go vet ./... ./.ci/gate ./.ci/bench
 
 lint: ## the linters of .golangci.yml
 	@.ci/tools.sh golangci-lint >/dev/null
-	golangci-lint run --timeout 15m ./... ./.ci/gate
+	golangci-lint run --timeout 15m ./... ./.ci/gate ./.ci/bench
 
 race: ## the tests with the race detector; a skip is a failure
 	@.ci/tools.sh minio versitygw >/dev/null
-	@go run ./.ci/gate -race -timeout 20m ./... ./.ci/gate
+	@go run ./.ci/gate -race -timeout 20m ./... ./.ci/gate ./.ci/bench
 
 fuzz: ## every fuzz target for FUZZTIME (5s)
 	@.ci/fuzz.sh $(FUZZTIME)

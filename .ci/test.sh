@@ -50,6 +50,14 @@ race() {
 	return "$code"
 }
 
+# quietly shows what a step said only if it failed.
+quietly() {
+	local code=0
+	"$@" >"$work/said" 2>&1 || code=$?
+	[[ $code -eq 0 ]] || cat "$work/said"
+	return "$code"
+}
+
 step packages .ci/packages.sh
 make --no-print-directory tools >"$work/tools" 2>&1 &
 tools=$!
@@ -61,4 +69,6 @@ step lint target lint
 step vuln target vuln
 step race race
 step fuzz target fuzz
+step demo quietly .ci/demo.sh
+step demo-s3 quietly .ci/demo.sh s3
 echo "=== test: passed in $SECONDS s"
