@@ -95,8 +95,12 @@ func (l *Line) declared(b evidence.IntakeDeclared) {
 	}
 	l.What = fmt.Sprintf("announced a copy of %s: %s, made with %s", b.Exhibit, what, q.Tool)
 	for _, part := range []struct{ word, text string }{
-		{" from ", q.Source}, {" behind the write blocker ", q.WriteBlocker}, {", begun ", q.Started}, {", ended ", q.Ended},
-		{", result: ", q.Result}, {", command: ", q.Command},
+		{" from ", q.Source},
+		{" behind the write blocker ", q.WriteBlocker},
+		{", begun ", q.Started},
+		{", ended ", q.Ended},
+		{", result: ", q.Result},
+		{", command: ", q.Command},
 	} {
 		if part.text != "" {
 			l.What += part.word + part.text
