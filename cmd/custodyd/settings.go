@@ -46,7 +46,7 @@ type settings struct {
 // secrets are never flags: a command line is everybody's to read.
 const (
 	envAccessKey = "CUSTODYD_S3_ACCESS_KEY"
-	envSecretKey = "CUSTODYD_S3_SECRET_KEY"
+	envSecretKey = "CUSTODYD_S3_SECRET_KEY" //nolint:gosec // a name, not a secret
 )
 
 // data flags are those every command needs.

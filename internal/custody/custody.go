@@ -184,7 +184,7 @@ func (s *Service) Close(ctx context.Context) error {
 	go func() {
 		err := s.group.Wait()
 		s.uploads.Range(func(_, w any) bool {
-			<-w.(*writer).done //nolint:errcheck,forcetypeassert // the map holds nothing else
+			<-w.(*writer).done
 			return true
 		})
 		s.closeTrails()

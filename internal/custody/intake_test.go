@@ -275,6 +275,7 @@ func TestAbandon(t *testing.T) {
 	})
 	t.Run("read back", func(t *testing.T) {
 		d := declare()
+		l.store.coarse = true // the whole object is opened to be read back
 		reached, goOn := make(chan struct{}), make(chan struct{})
 		l.store.setFail(func(p point) bool {
 			if p.Method == "Open" && !p.After {
@@ -288,6 +289,7 @@ func TestAbandon(t *testing.T) {
 		l.store.setFail(nil)
 		abandon(d)
 		close(goOn)
+		l.store.coarse = false
 	})
 	t.Run("ready", func(t *testing.T) {
 		d := declare()

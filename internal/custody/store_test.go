@@ -31,6 +31,7 @@ func (p point) String() string {
 type store struct {
 	*objectstore.Directory
 	partSize int64
+	coarse   bool // parts cannot be read before the object is complete
 
 	mu    sync.Mutex
 	calls map[string]int
@@ -100,6 +101,13 @@ func (s *store) Begin(ctx context.Context, key string, size int64, until time.Ti
 
 func (s *store) WritePart(ctx context.Context, u objectstore.Upload, number int, r io.Reader, size int64) (objectstore.Part, error) {
 	return stepped(s, "WritePart", func() (objectstore.Part, error) { return s.Directory.WritePart(ctx, u, number, r, size) })
+}
+
+func (s *store) OpenUpload(ctx context.Context, u objectstore.Upload) (*objectstore.Content, error) {
+	if s.coarse {
+		return nil, errors.ErrUnsupported
+	}
+	return s.Directory.OpenUpload(ctx, u)
 }
 
 func (s *store) Complete(ctx context.Context, u objectstore.Upload, parts []objectstore.Part) (objectstore.Object, error) {

@@ -255,7 +255,7 @@ func (s *Service) takeOver(ctx context.Context, id uuid.UUID, w *writer) error {
 		if !busy {
 			return nil
 		}
-		old := other.(*writer) //nolint:errcheck,forcetypeassert // the map holds nothing else
+		old := other.(*writer)
 		old.cancel()
 		select {
 		case <-old.done:

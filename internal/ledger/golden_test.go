@@ -112,7 +112,7 @@ func TestByHand(t *testing.T) {
 // begins with a brace to the end of the block.
 func commandsIn(t *testing.T, name string) []string {
 	t.Helper()
-	src, err := os.ReadFile(name) //nolint:gosec // our own source
+	src, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}

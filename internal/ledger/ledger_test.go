@@ -89,7 +89,7 @@ func testLedger() *writer {
 func many(n int) (*writer, []byte) {
 	w := &writer{lines: make([][]byte, 0, n), store: make(memory, 0, 2*n)}
 	for i := range n {
-		id := CaseID{15: byte(i % 100)} //nolint:gosec // < 100
+		id := CaseID{15: byte(i % 100)}
 		w.add(draft(i, id, Event))
 	}
 	return w, file(w.lines)

@@ -154,7 +154,7 @@ var hexDigit = func() (value [256]byte) {
 		value[i] = 0xff
 	}
 	for i, c := range []byte("0123456789abcdef") {
-		value[c] = byte(i) //nolint:gosec // i < 16
+		value[c] = byte(i)
 	}
 	return value
 }()

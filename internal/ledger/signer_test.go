@@ -122,7 +122,7 @@ func TestSignerRefuses(t *testing.T) {
 				t.Fatalf("signed %q, error %v, want %v", signed, err, tt.wantErr)
 			}
 			var refusal *RefusalError
-			if tt.wantErr != ErrOrigin && (!errors.As(err, &refusal) || refusal.Last != eight || refusal.Next != next) {
+			if !errors.Is(tt.wantErr, ErrOrigin) && (!errors.As(err, &refusal) || refusal.Last != eight || refusal.Next != next) {
 				t.Errorf("refusal %+v", refusal)
 			}
 			if refusal != nil && !strings.Contains(refusal.Error(), eight.Root.String()) {

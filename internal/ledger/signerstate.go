@@ -80,7 +80,7 @@ func newest(slot [2][]byte, key Hash) (state, error) {
 		if s.key != key {
 			return state{}, fmt.Errorf("%w: key", ErrState)
 		}
-		if s.turn%2 != uint64(i) { //nolint:gosec // i < 2
+		if s.turn%2 != uint64(i) {
 			return state{}, fmt.Errorf("%w: record %d in slot %d", ErrState, s.turn, i)
 		}
 		found = append(found, s)
@@ -131,7 +131,7 @@ func createState(path string, first state) (err error) {
 }
 
 func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the operator's own path
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func syncDir(dir string) error {
 }
 
 func openState(path string, key Hash) (_ *stateFile, err error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0) //nolint:gosec // the operator's own path
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +153,7 @@ func openState(path string, key Hash) (_ *stateFile, err error) {
 	}
 	content := make([]byte, stateSize+1)
 	n, err := f.ReadAt(content, 0)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	if n != stateSize {
@@ -169,7 +169,7 @@ func openState(path string, key Hash) (_ *stateFile, err error) {
 // write makes next the newest record, durable when it returns nil.
 func (s *stateFile) write(next state) error {
 	next.turn = s.last.turn + 1
-	offset := int64(next.turn%2) * slotSize //nolint:gosec // 0 or 1
+	offset := int64(next.turn%2) * slotSize
 	if _, err := s.f.WriteAt(next.marshal(), offset); err != nil {
 		return fmt.Errorf("write signer state: %w", err)
 	}

@@ -23,8 +23,8 @@ func control(f *os.File, call func(fd int) error) error {
 	var callErr error
 	err = conn.Control(func(fd uintptr) {
 		for {
-			callErr = call(int(fd)) //nolint:gosec // a file descriptor
-			if callErr != syscall.EINTR {
+			callErr = call(int(fd))
+			if !errors.Is(callErr, syscall.EINTR) {
 				return
 			}
 		}

@@ -130,7 +130,7 @@ func LoadTree(size int64, r HashReader) (*Tree, error) {
 	}
 	var indexes []int64
 	for rest := size; rest > 0; {
-		level := bits.Len64(uint64(rest)) - 1 //nolint:gosec // rest > 0
+		level := bits.Len64(uint64(rest)) - 1
 		rest -= 1 << level
 		// The subtree ends where the entries not yet covered begin.
 		indexes = append(indexes, tlog.StoredHashIndex(level, (size-rest)>>level-1))
