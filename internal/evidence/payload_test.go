@@ -218,6 +218,9 @@ func TestBounds(t *testing.T) {
 		"ranges in all":     edit(s, func(b *evidence.FixityChecked) { b.DamagedTotal = 1<<53 - 1 }),
 		"exported":          edit(s, func(b *evidence.CaseExported) { b.Contents = slices.Repeat(b.Contents, 200) }),
 		"missing":           edit(s, func(b *evidence.ServiceStarted) { b.Missing = slices.Repeat([]string{"x"}, 100) }),
+		"longest title":     edit(s, func(b *evidence.CaseOpened) { b.Title = strings.Repeat("ä", 300) }),
+		"two lines":         edit(s, func(b *evidence.CaseClosed) { b.Reason = "done\nand signed" }),
+		"joined letters":    edit(s, func(b *evidence.CaseOpened) { b.Title = "\u0645\u06cc\u200c\u062e" }),
 		"longest reference": edit(s, func(b *evidence.CaseOpened) { b.Reference = evidence.Name(strings.Repeat("x", 64)) }),
 	} {
 		if _, err := e.Encode(); err != nil {
