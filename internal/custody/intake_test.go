@@ -273,12 +273,12 @@ func TestAbandon(t *testing.T) {
 			t.Error("bytes of an abandoned intake were taken")
 		}
 	})
-	t.Run("read back", func(t *testing.T) {
+	t.Run("completing", func(t *testing.T) {
 		d := declare()
 		l.store.coarse = true // the whole object is opened to be read back
 		reached, goOn := make(chan struct{}), make(chan struct{})
 		l.store.setFail(func(p point) bool {
-			if p.Method == "Open" && !p.After {
+			if p.Method == "Complete" && !p.After {
 				close(reached)
 				<-goOn
 			}
@@ -347,8 +347,7 @@ func TestTakeOver(t *testing.T) {
 		}
 		taken <- err
 	}()
-	must(t, w.CloseWithError(errCut))
-	if err := <-old; err == nil {
+	if err := <-old; err == nil { // its read waited for ever: it was ended
 		t.Error("the old connection wrote it all")
 	}
 	must(t, <-taken)
@@ -360,22 +359,12 @@ func TestTakeOver(t *testing.T) {
 	l.audit()
 }
 
-// TestCloseWaits closes the service while somebody writes.
+// TestCloseWaits closes the service while somebody writes whose read cannot be
+// ended from outside.
 func TestCloseWaits(t *testing.T) {
 	l := newLab(t)
 	l.openCase()
-	d := declaration([]byte("a small image"))
-	l.record("examiner1", theCase, d)
-	u, err := l.OpenUpload(t.Context(), l.people["examiner1"], d.Intake)
-	must(t, err)
-	hanging, w := io.Pipe()
-	wrote := make(chan error, 1)
-	go func() {
-		_, err := u.WriteFrom(t.Context(), 0, hanging)
-		wrote <- err
-	}()
-	_, err = w.Write([]byte("a sm"))
-	must(t, err)
+	wrote, w := l.hang(func(r *io.PipeReader) io.Reader { return struct{ io.Reader }{r} })
 	soon, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	wantErr(t, l.Close(soon), context.DeadlineExceeded)
@@ -384,6 +373,35 @@ func TestCloseWaits(t *testing.T) {
 		t.Error("it was written")
 	}
 	must(t, l.Close(t.Context()))
+}
+
+// TestCloseEnds closes the service while somebody waits for bytes that never come.
+func TestCloseEnds(t *testing.T) {
+	l := newLab(t)
+	l.openCase()
+	wrote, _ := l.hang(func(r *io.PipeReader) io.Reader { return r })
+	must(t, l.Close(t.Context()))
+	if err := <-wrote; err == nil {
+		t.Error("it was written")
+	}
+}
+
+// hang writes a part of an image and leaves the connection open.
+func (l *lab) hang(reader func(*io.PipeReader) io.Reader) (wrote chan error, w *io.PipeWriter) {
+	l.t.Helper()
+	d := declaration([]byte("a small image"))
+	l.record("examiner1", theCase, d)
+	u, err := l.OpenUpload(l.t.Context(), l.people["examiner1"], d.Intake)
+	must(l.t, err)
+	r, w := io.Pipe()
+	wrote = make(chan error, 1)
+	go func() {
+		_, err := u.WriteFrom(l.t.Context(), 0, reader(r))
+		wrote <- err
+	}()
+	_, err = w.Write([]byte("a sm"))
+	must(l.t, err)
+	return wrote, w
 }
 
 // TestLongPoll waits for an intake to move.
