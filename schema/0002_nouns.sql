@@ -28,6 +28,8 @@ CREATE TABLE exhibits (
     PRIMARY KEY (case_id, label)
 ) STRICT;
 
+CREATE UNIQUE INDEX exhibits_alike ON exhibits (case_id, lower(label));
+
 CREATE TABLE intakes (
     intake  BLOB    NOT NULL PRIMARY KEY CHECK (length(intake) = 16),
     case_id BLOB    NOT NULL,

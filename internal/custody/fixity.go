@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"github.com/google/uuid"
 
@@ -246,7 +247,7 @@ func causeText(err error) string {
 	}
 	text := []rune(err.Error())
 	for i, r := range text {
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) {
 			text[i] = ' '
 		}
 	}

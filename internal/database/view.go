@@ -32,6 +32,12 @@ func (tx *Tx) Exhibit(id evidence.CaseID, label evidence.Name) (evidence.Exhibit
 	return find(tx, exhibits, "WHERE case_id = ? AND label = ?", id[:], string(label))
 }
 
+// Alike implements [evidence.View].
+func (tx *Tx) Alike(id evidence.CaseID, label evidence.Name) (evidence.Name, error) {
+	x, err := find(tx, exhibits, "WHERE case_id = ? AND lower(label) = lower(?)", id[:], string(label))
+	return x.Label, err
+}
+
 // Intake implements [evidence.View].
 func (tx *Tx) Intake(id uuid.UUID) (evidence.Intake, error) {
 	return find(tx, intakes, "WHERE intake = ?", id[:])

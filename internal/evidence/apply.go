@@ -32,7 +32,7 @@ type Body interface {
 
 // rule is one row of the table of events.
 type rule struct {
-	permission identity.Permission // what a person needs; empty where the service signs
+	permission identity.Permission // what the signer needs; where the service signs, the person it acts for
 	service    bool                // recorded by the service itself
 	bootstrap  bool                // the service may, while nobody else can
 	ofCase     bool                // belongs to a case
@@ -65,12 +65,12 @@ func init() { // not a literal: the bodies' methods refer back to the table
 		CopyQuarantined{}.kind(): {service: true, ofCase: true, entry: EventEntry, decode: decodeAs[CopyQuarantined]},
 		CopyRequested{}.kind():   {permission: identity.CopyIssue, ofCase: true, entry: EventEntry, decode: decodeAs[CopyRequested]},
 		CopyIssued{}.kind():      {permission: identity.CopyIssue, ofCase: true, entry: EventEntry, decode: decodeAs[CopyIssued]},
-		ContentRead{}.kind():     {service: true, ofCase: true, entry: EventEntry, decode: decodeAs[ContentRead]},
+		ContentRead{}.kind():     {permission: identity.CopyFetch, service: true, ofCase: true, entry: EventEntry, decode: decodeAs[ContentRead]},
 		CopyReceived{}.kind():    {permission: identity.CopyFetch, ofCase: true, entry: EventEntry, decode: decodeAs[CopyReceived]},
 		CopyReturned{}.kind():    {permission: identity.CopyReturn, ofCase: true, entry: EventEntry, decode: decodeAs[CopyReturned]},
-		FixityChecked{}.kind():   {service: true, ofCase: true, entry: EventEntry, decode: decodeAs[FixityChecked]},
+		FixityChecked{}.kind():   {permission: identity.CopyVerify, service: true, ofCase: true, entry: EventEntry, decode: decodeAs[FixityChecked]},
 		AccessDenied{}.kind():    {service: true, ofCase: true, entry: EventEntry, decode: decodeAs[AccessDenied]},
-		CaseExported{}.kind():    {service: true, ofCase: true, entry: SealEntry, decode: decodeAs[CaseExported]},
+		CaseExported{}.kind():    {permission: identity.ExportCreate, service: true, ofCase: true, entry: SealEntry, decode: decodeAs[CaseExported]},
 	}
 }
 
@@ -131,8 +131,27 @@ func (f *frame) admit() error {
 		return fmt.Errorf("%w: %s needs the permission %s", ErrForbidden, f.event.Actor, rule.permission)
 	}
 	f.actor = actor
-	if b := f.event.OnBehalfOf; b != nil && b.Principal == identity.Service {
+	return f.admitBehalf(rule)
+}
+
+// admitBehalf checks that whom the service acts for may have that done.
+func (f *frame) admitBehalf(rule rule) error {
+	b := f.event.OnBehalfOf
+	if b == nil {
+		return nil
+	}
+	if b.Principal == identity.Service {
 		return field("on_behalf_of.principal", "is the service itself")
+	}
+	p, err := f.Person(b.Principal)
+	if errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("%w: %s is not enrolled", ErrForbidden, b.Principal)
+	}
+	if err != nil {
+		return err
+	}
+	if rule.permission != "" && (p.Revoked != nil || !p.Roles.Allow(rule.permission)) {
+		return fmt.Errorf("%w: %s needs the permission %s", ErrForbidden, b.Principal, rule.permission)
 	}
 	return nil
 }

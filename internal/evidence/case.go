@@ -119,9 +119,10 @@ func (b ExhibitAdded) apply(f *frame) error {
 	if err := f.fresh(string(c.Reference), c.Changed); err != nil {
 		return err
 	}
-	switch _, err := f.Exhibit(c.ID, b.Label); {
+	// A bundle's files are named after the label, and unpack on any file system.
+	switch alike, err := f.Alike(c.ID, b.Label); {
 	case err == nil:
-		return named("exhibit "+string(b.Label), ErrExists)
+		return named("exhibit "+string(alike), ErrExists)
 	case !errors.Is(err, ErrNotFound):
 		return err
 	}

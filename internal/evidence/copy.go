@@ -286,6 +286,8 @@ func (b CopyReturned) apply(f *frame) error {
 		return named("copy "+id.String(), err)
 	case c.Class != Working:
 		return f.forbid(id.String(), "a %s copy was never given out", c.Class)
+	case c.To != f.event.Actor && !f.actor.Roles.Allow(identity.CopyIssue):
+		return fmt.Errorf("%w: %s is bound to another person", ErrForbidden, id)
 	case c.State != Issued:
 		return f.forbid(id.String(), "it is %s", c.State)
 	}

@@ -172,8 +172,8 @@ func (b IntakeAbandoned) apply(f *frame) error {
 	if err != nil {
 		return err
 	}
-	if i.By != f.event.Actor {
-		return f.forbid("intake "+i.Intake.String(), "only %s, who declared it, may abandon it", i.By)
+	if i.By != f.event.Actor && !f.actor.Roles.Has(identity.RoleCustodian) {
+		return f.forbid("intake "+i.Intake.String(), "only %s, who declared it, or a custodian may abandon it", i.By)
 	}
 	i.State, i.Reason, i.Changed = Abandoned, b.Reason, f.at.CaseSeq
 	f.changes.Intakes = append(f.changes.Intakes, i)

@@ -76,6 +76,7 @@ func TestLawRefuses(t *testing.T) {
 		"close an unknown case":        {func(s S) E { return in(unknown, s.good()["case.closed"], s) }, notFound},
 		"close a closed case":          {func(s S) E { return in(s.closed, s.good()["case.closed"], s) }, errTransition},
 		"add to an unknown case":       {func(s S) E { return in(unknown, s.good()["exhibit.added"], s) }, notFound},
+		"add one alike but for case":   {func(s S) E { return edit(s, func(b *evidence.ExhibitAdded) { b.Label = "e-001" }) }, exists},
 		"add to a closed case":         {func(s S) E { return in(s.closed, s.good()["exhibit.added"], s) }, errTransition},
 		"add a known label":            {func(s S) E { return edit(s, func(b *evidence.ExhibitAdded) { b.Label = "E-002" }) }, exists},
 
@@ -89,7 +90,8 @@ func TestLawRefuses(t *testing.T) {
 		"abandon a sealed intake":          {func(s S) E { return edit(s, func(b *evidence.IntakeAbandoned) { b.Intake = s.sealed }) }, errTransition},
 		"abandon an abandoned intake":      {func(s S) E { return edit(s, func(b *evidence.IntakeAbandoned) { b.Intake = s.abandoned }) }, errTransition},
 		"abandon another case's intake":    {func(s S) E { return edit(s, func(b *evidence.IntakeAbandoned) { b.Intake = s.late }) }, notFound},
-		"abandon another person's intake":  {func(s S) E { return by("examiner2", s.good()["intake.abandoned"]) }, errTransition},
+		"abandon another person's intake":  {func(s S) E { return by("examiner3", s.good()["intake.abandoned"]) }, errTransition},
+		"abandon it as a custodian":        {func(s S) E { return by("custodian1", s.good()["intake.abandoned"]) }, nil},
 		"abandon in a closed case is fine": {func(s S) E { return in(s.closed, edit(s, func(b *evidence.IntakeAbandoned) { b.Intake = s.late }), s) }, nil},
 
 		// Sealing.
@@ -208,9 +210,11 @@ func TestLawRefuses(t *testing.T) {
 		"read a damaged copy":        {func(s S) E { return edit(s, func(b *evidence.ContentRead) { b.Number = "W3" }) }, errTransition},
 		"read in another case":       {func(s S) E { return in(s.closed, s.good()["content.read"], s) }, notFound},
 		"read another person's copy": {func(s S) E { return behalf("examiner1", s.good()["content.read"]) }, forbidden},
-		"read after being revoked":   {func(s S) E { revoke(s, "analyst1"); return s.good()["content.read"] }, errTransition},
-		"export after being revoked": {func(s S) E { revoke(s, "analyst1"); return s.good()["case.exported"] }, errTransition},
+		"read after being revoked":   {func(s S) E { revoke(s, "analyst1"); return s.good()["content.read"] }, forbidden},
+		"export after being revoked": {func(s S) E { revoke(s, "analyst1"); return s.good()["case.exported"] }, forbidden},
 		"read past the end":          {func(s S) E { return edit(s, func(b *evidence.ContentRead) { b.Offset++ }) }, fieldErr("body.offset")},
+		"return another's":           {func(s S) E { return by("analyst3", s.good()["copy.returned"]) }, forbidden},
+		"return for the holder":      {func(s S) E { return by("custodian1", s.good()["copy.returned"]) }, nil},
 		"receive a master":           {func(s S) E { return edit(s, func(b *evidence.CopyReceived) { b.Number = "M1" }) }, errTransition},
 		"receive another's":          {func(s S) E { return by("examiner1", s.good()["copy.received"]) }, forbidden},
 		"receive a returned copy":    {func(s S) E { return edit(s, func(b *evidence.CopyReceived) { b.Number = "W2" }) }, errTransition},
@@ -255,6 +259,10 @@ func TestLawRefuses(t *testing.T) {
 		"export a damaged copy":              {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.Contents[0].Number = "W3" }) }, errTransition},
 		"export another case's copy":         {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.Contents[0].Case = s.closed }) }, fieldErr("body.contents")},
 		"export another person's copy":       {func(s S) E { return behalf("examiner1", s.good()["case.exported"]) }, forbidden},
+		"check for who may not verify":       {func(s S) E { return behalf("screener1", s.good()["fixity.checked"]) }, forbidden},
+		"deny somebody unknown":              {func(s S) E { return behalf("nobody", s.good()["access.denied"]) }, forbidden},
+		"deny who may nothing":               {func(s S) E { return behalf("screener1", s.good()["access.denied"]) }, nil},
+		"export for who may not":             {func(s S) E { return behalf("screener1", edit(s, func(b *evidence.CaseExported) { b.Contents = nil })) }, forbidden},
 		"export without content by anybody":  {func(s S) E { return behalf("examiner1", edit(s, func(b *evidence.CaseExported) { b.Contents = nil })) }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

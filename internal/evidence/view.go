@@ -1,6 +1,8 @@
 package evidence
 
 import (
+	"strings"
+
 	"github.com/google/uuid"
 
 	"github.com/custodyd/custodyd/internal/digest"
@@ -17,6 +19,9 @@ type View interface {
 	Case(CaseID) (Case, error)
 	CaseByReference(Name) (Case, error)
 	Exhibit(CaseID, Name) (Exhibit, error)
+	// Alike gives the label, of the case's exhibits, that differs from this one in
+	// nothing but upper and lower case.
+	Alike(CaseID, Name) (Name, error)
 	Intake(uuid.UUID) (Intake, error)
 	Copy(CopyID) (Copy, error)
 	Finding(c CaseID, number int) (Finding, error)
@@ -43,6 +48,7 @@ type Memory struct {
 	cases      map[CaseID]Case
 	references map[Name]CaseID
 	exhibits   map[exhibitID]Exhibit
+	labels     map[exhibitID]Name // by the label in lower case
 	intakes    map[uuid.UUID]Intake
 	copies     map[CopyID]Copy
 	findings   map[findingID]Finding
@@ -63,7 +69,7 @@ type findingID struct {
 func NewMemory() *Memory {
 	return &Memory{
 		people: map[identity.Principal]Person{}, cases: map[CaseID]Case{}, references: map[Name]CaseID{},
-		exhibits: map[exhibitID]Exhibit{}, intakes: map[uuid.UUID]Intake{}, copies: map[CopyID]Copy{},
+		exhibits: map[exhibitID]Exhibit{}, labels: map[exhibitID]Name{}, intakes: map[uuid.UUID]Intake{}, copies: map[CopyID]Copy{},
 		findings: map[findingID]Finding{}, entries: map[CaseID]map[digest.SHA256]int64{},
 	}
 }
@@ -105,6 +111,11 @@ func (m *Memory) Exhibit(c CaseID, label Name) (Exhibit, error) {
 	return get(m.exhibits, exhibitID{c, label})
 }
 
+// Alike implements [View].
+func (m *Memory) Alike(c CaseID, label Name) (Name, error) {
+	return get(m.labels, exhibitID{c, Name(strings.ToLower(string(label)))})
+}
+
 // Intake implements [View].
 func (m *Memory) Intake(id uuid.UUID) (Intake, error) { return get(m.intakes, id) }
 
@@ -142,6 +153,7 @@ func (m *Memory) Save(ch Changes) {
 	}
 	for _, x := range ch.Exhibits {
 		m.exhibits[exhibitID{x.Case, x.Label}] = x
+		m.labels[exhibitID{x.Case, Name(strings.ToLower(string(x.Label)))}] = x.Label
 	}
 	for _, i := range ch.Intakes {
 		m.intakes[i.Intake] = i

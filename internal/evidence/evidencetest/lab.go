@@ -31,10 +31,12 @@ var Staff = []evidence.PersonEnrolled{
 	member("examiner1", identity.RoleExaminer),
 	member("examiner2", identity.RoleAdministrator, identity.RoleCustodian, identity.RoleExaminer),
 	member("custodian1", identity.RoleCustodian),
-	member("analyst1", identity.RoleAnalyst),
+	member("analyst1", identity.RoleAnalyst, identity.RoleLegal),
 	member("analyst2", identity.RoleAnalyst),
 	member("legal1", identity.RoleLegal),
 	member("screener1", identity.RoleScreener),
+	member("examiner3", identity.RoleExaminer),
+	member("analyst3", identity.RoleAnalyst),
 }
 
 func member(p identity.Principal, roles ...identity.Role) evidence.PersonEnrolled {
