@@ -273,12 +273,12 @@ func TestAbandon(t *testing.T) {
 			t.Error("bytes of an abandoned intake were taken")
 		}
 	})
-	t.Run("completing", func(t *testing.T) {
+	t.Run("read back", func(t *testing.T) {
 		d := declare()
 		l.store.coarse = true // the whole object is opened to be read back
 		reached, goOn := make(chan struct{}), make(chan struct{})
 		l.store.setFail(func(p point) bool {
-			if p.Method == "Complete" && !p.After {
+			if p.Method == "Open" && !p.After {
 				close(reached)
 				<-goOn
 			}

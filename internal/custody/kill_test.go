@@ -123,7 +123,7 @@ func TestKill(t *testing.T) {
 	l := newLab(t)
 	l.openCase()
 	l.down()
-	random := mathrand.New(mathrand.NewPCG(1, 2)) //nolint:gosec // moments, not secrets
+	random := mathrand.New(mathrand.NewPCG(1, 2))
 	acked := 0
 	for round := range 15 {
 		output := loadAndKill(t, l.dir, time.Duration(random.IntN(400))*time.Millisecond)
@@ -151,7 +151,7 @@ func loadAndKill(t *testing.T, dir string, after time.Duration) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestChild$") //nolint:gosec // ourselves
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestChild$")
 	cmd.Env = append(os.Environ(), childKind+"=load", childDir+"="+dir)
 	out, err := cmd.StdoutPipe()
 	must(t, err)
@@ -182,7 +182,7 @@ func (l *lab) fillDisk(string) {
 	say(r.Receipt)
 	info, err := os.Stat(l.path("ledger.db-wal"))
 	must(l.t, err)
-	limit := uint64(info.Size()) //nolint:gosec // a size
+	limit := uint64(info.Size())
 	must(l.t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: limit, Max: limit}))
 	u, err := l.OpenUpload(l.ctx(), l.people["examiner1"], d.Intake)
 	must(l.t, err)

@@ -17,7 +17,7 @@ import (
 func clone(t *testing.T, dir string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "clone")
-	out, err := exec.CommandContext(t.Context(), "cp", "-a", dir, to).CombinedOutput() //nolint:gosec // our own paths
+	out, err := exec.CommandContext(t.Context(), "cp", "-a", dir, to).CombinedOutput()
 	if err != nil {
 		t.Fatalf("copy the lab: %v: %s", err, out)
 	}

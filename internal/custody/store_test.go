@@ -107,7 +107,7 @@ func (s *store) OpenUpload(ctx context.Context, u objectstore.Upload) (*objectst
 	if s.coarse {
 		return nil, errors.ErrUnsupported
 	}
-	return s.Directory.OpenUpload(ctx, u)
+	return stepped(s, "OpenUpload", func() (*objectstore.Content, error) { return s.Directory.OpenUpload(ctx, u) })
 }
 
 func (s *store) Complete(ctx context.Context, u objectstore.Upload, parts []objectstore.Part) (objectstore.Object, error) {

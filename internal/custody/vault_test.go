@@ -24,8 +24,12 @@ func (l *lab) audit() {
 	l.t.Helper()
 	var entries []database.Entry
 	var projected evidence.Changes
+	var kept []byte
 	must(l.t, l.db.View(l.ctx(), func(tx *database.Tx) (err error) {
 		if entries, err = tx.Entries(0, 1<<30); err != nil {
+			return err
+		}
+		if _, kept, err = tx.LastCheckpoint(); err != nil {
 			return err
 		}
 		all, wrong, err := tx.All()
@@ -47,6 +51,9 @@ func (l *lab) audit() {
 		l.t.Errorf("the checkpoint is of %d entries with root %s, there are %d with root %s",
 			checkpoint.Size, checkpoint.Root, checker.Size(), checker.Root())
 	}
+	before, err := ledger.OpenCheckpoint(kept, l.signer.Key())
+	must(l.t, err)
+	l.continues(before, checkpoint)
 	l.auditObjects(state)
 	l.auditReceipts(entries, checkpoint)
 }
@@ -179,11 +186,17 @@ func (l *lab) auditReceipts(entries []database.Entry, newest ledger.Checkpoint) 
 			continue
 		}
 		proven[old.Size] = true
-		proof, err := l.Consistency(l.ctx(), old.Size, newest.Size)
-		must(l.t, err)
-		if err := ledger.CheckConsistency(proof, newest.Size, newest.Root, old.Size, old.Root); err != nil {
-			l.t.Errorf("receipt of entry %d: %v", envelope.Seq, err)
-		}
+		l.continues(old, newest)
+	}
+}
+
+// continues checks that the newest checkpoint continues an older one.
+func (l *lab) continues(old, newest ledger.Checkpoint) {
+	l.t.Helper()
+	proof, err := l.Consistency(l.ctx(), old.Size, newest.Size)
+	must(l.t, err)
+	if err := ledger.CheckConsistency(proof, newest.Size, newest.Root, old.Size, old.Root); err != nil {
+		l.t.Errorf("checkpoint over %d entries: %v", old.Size, err)
 	}
 }
 
