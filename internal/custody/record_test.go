@@ -96,7 +96,7 @@ func TestRecordRefused(t *testing.T) {
 			Declared: hashes(t, []byte("some")), Received: hashes(t, []byte("some")), ReadBack: hashes(t, []byte("some")),
 			Objects: []evidence.Object{{Role: evidence.Content, Bucket: "b", Key: "k", Version: "v", Size: 4, SHA256: sum([]byte("some")), Lock: "none"}},
 		}}), want: transition},
-		"abandoned by another": {event: l.event("custodian1", theCase, evidence.IntakeAbandoned{Intake: declared.Intake, Reason: "r"}), want: transition},
+		"abandoned by another": {event: l.event("analyst1", theCase, evidence.IntakeAbandoned{Intake: declared.Intake, Reason: "r"}), want: is(evidence.ErrForbidden)},
 		"last administrator":   {event: l.event("admin", "", evidence.PersonRevoked{Principal: "admin", Reason: "r"}), want: transition},
 	} {
 		t.Run(name, func(t *testing.T) {
