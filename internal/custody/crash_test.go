@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/custodyd/custodyd/internal/custody"
+	"github.com/custodyd/custodyd/internal/evidence"
 )
 
 // A child is this test binary, run again for one test to be killed.
@@ -211,4 +212,25 @@ func TestFault(t *testing.T) {
 			l.audit()
 		})
 	}
+}
+
+// TestResume has a restart go on with what was under way, without any client.
+func TestResume(t *testing.T) {
+	l := newLab(t)
+	l.openCase()
+	l.seal([]byte("a small image"))
+	l.store.setFail(func(p point) bool { return p.Method == "Complete" || p.Method == "Copy" })
+	d := declaration([]byte("another"))
+	l.record("examiner1", theCase, d)
+	l.upload(d.Intake, []byte("another"))
+	request := evidence.CopyRequested{
+		Intake: newUUID(t), Exhibit: "E-001", Binding: evidence.Binding{Of: "M1", To: "analyst1", Purpose: "search"},
+	}
+	l.record("examiner1", theCase, request)
+	l.await(d.Intake, custody.Received)
+	l.await(request.Intake, custody.Copying)
+	l.restart()
+	l.await(d.Intake, custody.Checked)
+	l.await(request.Intake, custody.Ready)
+	l.audit()
 }
