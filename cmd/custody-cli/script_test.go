@@ -64,7 +64,8 @@ var buildOnce = sync.OnceValue(func() error {
 //	crash                    kill -9 it
 //	proxy                    a proxy before the service, whose address is $PROXY
 //	cut N                    it cuts every connection after N more bytes from the client
-//	pass                     it cuts no more, and counts from here
+//	garble up|down N         it turns one bit, after N more bytes to or from the service
+//	pass                     it cuts and garbles no more, and counts from here
 //	passed MIN MAX           so many bytes went through to the service
 //	as NAME                  from here on the machine of that person
 //	calm DIR                 take the immutable attribute from what lies below
@@ -87,7 +88,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"keys": cmdKeys, "image": cmdImage, "flip": cmdFlip, "sum": cmdSum, "serve": cmdServe, "crash": cmdCrash,
-			"proxy": cmdProxy, "cut": cmdCut, "pass": cmdPass, "passed": cmdPassed, "as": cmdAs,
+			"proxy": cmdProxy, "cut": cmdCut, "garble": cmdGarble, "pass": cmdPass, "passed": cmdPassed, "as": cmdAs,
 			"calm": func(ts *testscript.TestScript, _ bool, args []string) { calm(ts.MkAbs(args[0])) },
 		},
 	})
@@ -214,11 +215,23 @@ func cmdAs(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("CUSTODY_CONFIG", ts.MkAbs("machines/"+args[0]))
 }
 
-// proxy stands between client and service, counts what the client sends, and cuts.
+// proxy stands between client and service, counts what the client sends, cuts and
+// garbles.
 type proxy struct {
 	listener net.Listener
 	left     atomic.Int64 // bytes until the cut
 	sent     atomic.Int64
+	up, down garbler
+}
+
+// garbler turns one bit of what passes, once.
+type garbler struct{ left atomic.Int64 }
+
+func (g *garbler) pass(b []byte) {
+	after := g.left.Add(-int64(len(b)))
+	if before := after + int64(len(b)); before >= 0 && after < 0 {
+		b[before] ^= 0x10
+	}
 }
 
 const never = 1 << 62
@@ -228,7 +241,9 @@ func cmdProxy(ts *testscript.TestScript, _ bool, _ []string) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
 	l.proxy = &proxy{listener: listener}
-	l.proxy.left.Store(never)
+	for _, left := range []*atomic.Int64{&l.proxy.left, &l.proxy.up.left, &l.proxy.down.left} {
+		left.Store(never)
+	}
 	ts.Setenv("PROXY", "http://"+listener.Addr().String())
 	go l.proxy.run(l.address)
 }
@@ -247,8 +262,15 @@ func (p *proxy) run(to string) {
 			}
 			defer func() { _ = server.Close() }() // likewise
 			go func() {
-				_, _ = io.Copy(conn, server)
-				_ = conn.Close()
+				defer func() { _ = conn.Close() }() // likewise
+				buf := make([]byte, 16<<10)
+				for {
+					n, err := server.Read(buf)
+					p.down.pass(buf[:n])
+					if _, writeErr := conn.Write(buf[:n]); err != nil || writeErr != nil {
+						return
+					}
+				}
 			}()
 			buf := make([]byte, 16<<10)
 			for {
@@ -256,6 +278,7 @@ func (p *proxy) run(to string) {
 				if p.left.Add(-int64(n)) < 0 || err != nil {
 					return
 				}
+				p.up.pass(buf[:n])
 				if _, err := server.Write(buf[:n]); err != nil {
 					return
 				}
@@ -271,9 +294,18 @@ func cmdCut(ts *testscript.TestScript, _ bool, args []string) {
 	labOf(ts).proxy.left.Store(n)
 }
 
+func cmdGarble(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	p := labOf(ts).proxy
+	map[string]*garbler{"up": &p.up, "down": &p.down}[args[0]].left.Store(n)
+}
+
 func cmdPass(ts *testscript.TestScript, _ bool, _ []string) {
 	p := labOf(ts).proxy
 	p.left.Store(never)
+	p.up.left.Store(never)
+	p.down.left.Store(never)
 	p.sent.Store(0)
 }
 

@@ -25,6 +25,11 @@
 //	checkpoint signed                     it is with the signer, not in     Open signs the same checkpoint again
 //	                                      the database
 //
+// The third hash is read from the medium after the bytes were made durable there:
+// part by part while later parts still come, where the store can give them back,
+// and otherwise once the object is complete. What happens to the medium after
+// that is for the next fixity check to find.
+//
 // An object is therefore always explained: its key is that of an intake, and
 // the intake was declared before the first byte. A read of content is an entry
 // before the first byte leaves.

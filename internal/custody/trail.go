@@ -3,7 +3,6 @@ package custody
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"sync"
 
@@ -39,13 +38,13 @@ type trails struct {
 }
 
 // trail begins or goes on to read an upload back; nil where the store cannot.
-func (s *Service) trail(ctx context.Context, i evidence.Intake, store objectstore.Upload) (*trail, error) {
+func (s *Service) trail(ctx context.Context, i evidence.Intake, store objectstore.Upload) *trail {
 	content, err := s.objects.OpenUpload(ctx, store)
-	if errors.Is(err, errors.ErrUnsupported) {
-		return nil, nil
-	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		if !errors.Is(err, errors.ErrUnsupported) {
+			s.log.Warn("read back while writing", "intake", i.Intake, "error", err)
+		}
+		return nil
 	}
 	t := s.trails.take(i.Intake)
 	if t == nil {
@@ -64,9 +63,9 @@ func (s *Service) trail(ctx context.Context, i evidence.Intake, store objectstor
 		cancel()
 		closeQuietly(content)
 		close(t.done)
-		return nil, fmt.Errorf("%w: shutting down", ErrUnavailable)
+		return nil
 	}
-	return t, nil
+	return t
 }
 
 // follow reads what is durable, and waits for more, until the end.

@@ -280,10 +280,7 @@ func (u *Upload) write(ctx context.Context, offset int64, r io.Reader) (n int64,
 		return 0, err
 	}
 	defer run.hasher.Close()
-	behind, err := u.s.trail(ctx, u.intake, run.store)
-	if err != nil {
-		return 0, err
-	}
+	behind := u.s.trail(ctx, u.intake, run.store)
 	defer func() {
 		if offset+n < u.intake.Size {
 			behind.rest()
