@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -121,8 +122,8 @@ func (s *settings) listenAndServe(ctx context.Context, out io.Writer, log *slog.
 // greet tells the operator where the service is and what comes next.
 func (s *settings) greet(out io.Writer, url string, about custody.About, fresh bool) {
 	var hint string
-	key := "its private key"
-	if s.adminKey == "" {
+	key := strings.TrimSuffix(s.adminKey, ".pub")
+	if key == "" {
 		key = filepath.Join(s.data, adminFile)
 	}
 	if fresh {
