@@ -1,9 +1,6 @@
 package objectstore
 
-import (
-	"sync"
-	"unsafe"
-)
+import "unsafe"
 
 // Direct reads start, end and land in memory at multiples of diskAlign, which
 // suits disks with sectors of 512 and of 4096 bytes.
@@ -12,12 +9,25 @@ const (
 	blockSize = 1 << 20
 )
 
-var blocks = sync.Pool{New: func() any {
+// spare are blocks that nobody uses now: as many as a few readers need, kept in
+// order not to allocate for every step. (A sync.Pool forgets at every collection.)
+var spare = make(chan *[]byte, 16)
+
+func getBlock() *[]byte {
+	select {
+	case b := <-spare:
+		return b
+	default:
+	}
 	mem := make([]byte, blockSize+diskAlign)
 	skip := -int(uintptr(unsafe.Pointer(&mem[0]))) & (diskAlign - 1) //nolint:gosec // the address decides the alignment
 	b := mem[skip : skip+blockSize : skip+blockSize]
 	return &b
-}}
+}
 
-func getBlock() *[]byte  { return blocks.Get().(*[]byte) }
-func putBlock(b *[]byte) { blocks.Put(b) }
+func putBlock(b *[]byte) {
+	select {
+	case spare <- b:
+	default:
+	}
+}
