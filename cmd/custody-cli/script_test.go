@@ -319,6 +319,22 @@ func cmdPassed(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+// TestLiveMeter: on a terminal progress is one line that is drawn again.
+func TestLiveMeter(t *testing.T) {
+	var b bytes.Buffer
+	m := (&app{stderr: &b}).meter("uploaded", 100<<20)
+	m.live, m.every = true, 0
+	m.set(50 << 20)
+	m.set(100 << 20)
+	m.done()
+	lines := strings.Split(b.String(), "\r\x1b[K")
+	if len(lines) != 4 || lines[0] != "" || lines[3] != "" ||
+		!strings.HasPrefix(lines[1], "[###############...............] uploaded 50.0 MiB of 100.0 MiB, ") ||
+		!strings.HasPrefix(lines[2], "[##############################] uploaded 100.0 MiB of 100.0 MiB, ") {
+		t.Errorf("%q", lines)
+	}
+}
+
 // TestQuietMeter: without a terminal progress is lines, and quiet is silent.
 func TestQuietMeter(t *testing.T) {
 	for _, quiet := range []bool{false, true} {
