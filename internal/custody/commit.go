@@ -110,8 +110,9 @@ func (s *Service) commit(batch []*draft) error {
 	var proof []ledger.Hash
 	// The batch belongs to many callers, so none of their contexts ends it.
 	err := s.db.Update(context.WithoutCancel(s.ctx), func(tx *database.Tx) error {
+		view := batchView{tx, map[identity.Principal]evidence.Person{}}
 		for i, d := range batch {
-			recorded, err := s.insert(tx, d)
+			recorded, err := s.insert(view, d)
 			var broken *brokenError
 			if errors.As(err, &broken) {
 				return err
@@ -159,6 +160,33 @@ func (s *Service) commit(batch []*draft) error {
 	return nil
 }
 
+// batchView is the ledger's state within one batch. People are read once: they are
+// asked for with every entry, and few entries change them.
+type batchView struct {
+	*database.Tx
+	people map[identity.Principal]evidence.Person
+}
+
+// Person implements [evidence.View].
+func (v batchView) Person(p identity.Principal) (evidence.Person, error) {
+	if known, ok := v.people[p]; ok {
+		return known, nil
+	}
+	found, err := v.Tx.Person(p)
+	if err == nil {
+		v.people[p] = found
+	}
+	return found, err
+}
+
+// Save writes the changes of an entry.
+func (v batchView) Save(ch evidence.Changes) error {
+	if len(ch.People) > 0 {
+		clear(v.people)
+	}
+	return v.Tx.Save(ch)
+}
+
 // brokenError wraps an error after which the transaction cannot go on.
 type brokenError struct{ err error }
 
@@ -191,7 +219,7 @@ func refusal(err error) bool {
 // insert puts one entry at the end of the ledger, if the law allows it. It
 // writes nothing before the law has spoken, so a refused entry leaves no trace
 // in the transaction of the others.
-func (s *Service) insert(tx *database.Tx, d *draft) (Recorded, error) {
+func (s *Service) insert(tx batchView, d *draft) (Recorded, error) {
 	if err := d.ctx.Err(); err != nil {
 		return Recorded{}, err // the caller has gone; it will ask again
 	}
@@ -230,7 +258,7 @@ func (s *Service) insert(tx *database.Tx, d *draft) (Recorded, error) {
 			Leaf: leaf, Envelope: line, Payload: d.payload, Signature: d.signature,
 		}),
 		tx.Save(changes),
-		follow(tx, d),
+		follow(tx.Tx, d),
 	)
 	if err != nil {
 		return Recorded{}, &brokenError{err}

@@ -52,7 +52,7 @@ func (s *Service) Record(ctx context.Context, c Caller, payload, signature []byt
 // agree checks, inside the transaction, what the law cannot know: the server's
 // own record of what it stated to the client, and that the key with which the
 // signature verified is still the actor's.
-func (s *Service) agree(tx *database.Tx, d *draft) error {
+func (s *Service) agree(tx batchView, d *draft) error {
 	if _, enrols := d.event.Body.(evidence.PersonEnrolled); !enrols || d.event.Actor != identity.Service {
 		actor, err := tx.Person(d.event.Actor)
 		if err != nil {
@@ -64,11 +64,11 @@ func (s *Service) agree(tx *database.Tx, d *draft) error {
 	}
 	switch b := d.event.Body.(type) {
 	case evidence.CopySealed:
-		return s.agreeFacts(tx, b.Facts, Ready)
+		return s.agreeFacts(tx.Tx, b.Facts, Ready)
 	case evidence.CopyIssued:
-		return s.agreeFacts(tx, b.Facts, Ready)
+		return s.agreeFacts(tx.Tx, b.Facts, Ready)
 	case evidence.CopyQuarantined:
-		return s.agreeFacts(tx, b.Facts, Checked)
+		return s.agreeFacts(tx.Tx, b.Facts, Checked)
 	}
 	return nil
 }

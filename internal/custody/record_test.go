@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -322,4 +323,56 @@ func TestProof(t *testing.T) {
 			t.Errorf("consistency of %v: %v", bad, err)
 		}
 	}
+}
+
+// TestRevokedInTheSameBatch: who is revoked by an entry signs nothing after it, in
+// the same transaction neither.
+func TestRevokedInTheSameBatch(t *testing.T) {
+	l := newLab(t)
+	l.openCase()
+	first := l.event("examiner1", theCase, exhibit("E-002"))
+	events := []evidence.Event{
+		l.event("custodian1", theCase, exhibit("E-003")),
+		l.event("admin", "", evidence.PersonRevoked{Principal: "custodian1", Reason: "left"}),
+		l.event("custodian1", theCase, exhibit("E-004")),
+	}
+	blocked, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	l.clock.look = func() {
+		if inInsert() {
+			once.Do(func() { close(blocked); <-goOn })
+		}
+	}
+	type answer struct {
+		custody.Recorded
+		err error
+	}
+	answers := make([]chan answer, len(events))
+	send := func(e evidence.Event) chan answer {
+		payload, signature := l.sign(e)
+		to := make(chan answer, 1)
+		go func() {
+			r, err := l.Record(t.Context(), l.people[e.Actor], payload, signature)
+			to <- answer{r, err}
+		}()
+		return to
+	}
+	ahead := send(first)
+	<-blocked // the committer is busy: what comes now waits for one batch
+	for i, e := range events {
+		answers[i] = send(e)
+		time.Sleep(50 * time.Millisecond) // most likely in this order
+	}
+	close(goOn)
+	must(t, (<-ahead).err)
+	earlier, revoked, later := <-answers[0], <-answers[1], <-answers[2]
+	must(t, revoked.err)
+	for _, a := range []answer{earlier, later} {
+		if a.err != nil {
+			wantErr(t, a.err, evidence.ErrForbidden)
+		} else if a.Seq > revoked.Seq {
+			t.Errorf("entry %d was signed by who had been revoked by entry %d", a.Seq, revoked.Seq)
+		}
+	}
+	l.audit()
 }
