@@ -63,6 +63,7 @@ func (s *Service) trail(ctx context.Context, i evidence.Intake, store objectstor
 		cancel()
 		closeQuietly(content)
 		close(t.done)
+		s.dropTrail(i.Intake)
 		return nil
 	}
 	return t

@@ -41,12 +41,14 @@
 //	copy.quarantined   service    -                the hashes differ: sealed away, with a finding
 //	copy.requested     person     copy.issue       a working copy is to be made, for whom and why
 //	copy.issued        person     copy.issue       it was made, re-hashed, bound to that person
-//	content.read       service    -                bytes are about to leave, to whom
+//	content.read       service    copy.fetch       bytes are about to leave, to whom
 //	copy.received      person     copy.fetch       what arrived at the person, by its own hash
 //	copy.returned      person     copy.return      what came back
-//	fixity.checked     service    -                match, mismatch (a finding) or unreadable
+//	fixity.checked     service    copy.verify      match, mismatch (a finding) or unreadable
 //	access.denied      service    -                somebody asked for what they may not have
-//	case.exported      service    -                a bundle left; the end of its chain (seal)
+//	case.exported      service    export.create    a bundle left; the end of its chain (seal)
+//
+// Where the service signs, the permission is that of the person it acts for.
 //
 // # Three hashes
 //

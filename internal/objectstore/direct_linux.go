@@ -127,6 +127,7 @@ func (r *directReader) WriteTo(w io.Writer) (n int64, err error) {
 	}
 }
 
+// Close must not run beside a Read: a block that Read waits for is not waited for here.
 func (r *directReader) Close() error {
 	r.cancel()
 	<-r.done
