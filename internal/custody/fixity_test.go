@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -171,8 +172,9 @@ func TestQuarantine(t *testing.T) {
 		d.Declared = row.declared
 		l.record("examiner1", theCase, d)
 		if row.harm {
+			var harmed atomic.Bool // once: twice is not at all
 			l.store.setFail(func(p point) bool {
-				if p.Method == "WritePart" && p.After {
+				if p.Method == "WritePart" && p.After && harmed.CompareAndSwap(false, true) {
 					parts, err := filepath.Glob(l.path("objects", "partial", d.Intake.String()+"-content.*"))
 					must(t, err)
 					damage(t, parts[0], 77)

@@ -364,7 +364,7 @@ func TestTakeOver(t *testing.T) {
 func TestCloseWaits(t *testing.T) {
 	l := newLab(t)
 	l.openCase()
-	wrote, w := l.hang(func(r *io.PipeReader) io.Reader { return struct{ io.Reader }{r} })
+	wrote, w := l.hang(func(r io.Reader, _ io.Closer) io.Reader { return r })
 	soon, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	wantErr(t, l.Close(soon), context.DeadlineExceeded)
@@ -379,7 +379,12 @@ func TestCloseWaits(t *testing.T) {
 func TestCloseEnds(t *testing.T) {
 	l := newLab(t)
 	l.openCase()
-	wrote, _ := l.hang(func(r *io.PipeReader) io.Reader { return r })
+	wrote, _ := l.hang(func(r io.Reader, c io.Closer) io.Reader {
+		return struct {
+			io.Reader
+			io.Closer
+		}{r, c}
+	})
 	must(t, l.Close(t.Context()))
 	if err := <-wrote; err == nil {
 		t.Error("it was written")
@@ -387,7 +392,7 @@ func TestCloseEnds(t *testing.T) {
 }
 
 // hang writes a part of an image and leaves the connection open.
-func (l *lab) hang(reader func(*io.PipeReader) io.Reader) (wrote chan error, w *io.PipeWriter) {
+func (l *lab) hang(reader func(io.Reader, io.Closer) io.Reader) (wrote chan error, w *io.PipeWriter) {
 	l.t.Helper()
 	d := declaration([]byte("a small image"))
 	l.record("examiner1", theCase, d)
@@ -395,13 +400,27 @@ func (l *lab) hang(reader func(*io.PipeReader) io.Reader) (wrote chan error, w *
 	must(l.t, err)
 	r, w := io.Pipe()
 	wrote = make(chan error, 1)
+	again := make(chan struct{}, 64)
 	go func() {
-		_, err := u.WriteFrom(l.t.Context(), 0, reader(r))
+		_, err := u.WriteFrom(l.t.Context(), 0, reader(asking{r, again}, r))
 		wrote <- err
 	}()
+	<-again
 	_, err = w.Write([]byte("a sm"))
 	must(l.t, err)
+	<-again // it waits for what never comes
 	return wrote, w
+}
+
+// asking tells of every read before it begins.
+type asking struct {
+	io.Reader
+	reads chan<- struct{}
+}
+
+func (a asking) Read(p []byte) (int, error) {
+	a.reads <- struct{}{}
+	return a.Reader.Read(p)
 }
 
 // TestLongPoll waits for an intake to move.

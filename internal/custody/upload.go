@@ -217,8 +217,8 @@ func durable(tx *database.Tx, id uuid.UUID) (int64, error) {
 }
 
 // WriteFrom takes the bytes from offset on, part by part, each hashed while it
-// flows into the store, each durable and noted with its hash state before the
-// next. It returns how many bytes became durable; after an error the client asks
+// flows into the store, and noted with its hash state when it is durable and all
+// before it are noted. It returns how many bytes became durable; after an error the client asks
 // for the offset and goes on from there. A newer connection takes over from an
 // older one, which may be dead without knowing it.
 func (u *Upload) WriteFrom(ctx context.Context, offset int64, r io.Reader) (n int64, err error) {
@@ -274,38 +274,65 @@ type session struct {
 	next   int // the number of the next part
 }
 
+// write takes part after part. While the store makes one durable the next is
+// received, so that neither the line nor the disk waits for the other; a third
+// part waits. The first that fails is the last.
 func (u *Upload) write(ctx context.Context, offset int64, r io.Reader) (n int64, err error) {
 	run, err := u.resume(ctx, offset)
 	if err != nil || run == nil {
 		return 0, err
 	}
 	defer run.hasher.Close()
+	if u.intake.Size == 0 {
+		return 0, u.nothing(ctx, run)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	behind := u.s.trail(ctx, u.intake, run.store)
 	defer func() {
 		if offset+n < u.intake.Size {
 			behind.rest()
 		}
 	}()
-	for at := offset; at < u.intake.Size; {
-		_, size, err := run.store.Part(run.next)
-		if err != nil {
-			return n, err
+	last := &part{ended: closed} // there is none
+	for at := offset; at < u.intake.Size && ctx.Err() == nil; run.next++ {
+		_, size, fault := run.store.Part(run.next)
+		if fault != nil {
+			<-last.ended
+			return n, errors.Join(last.err, fault)
 		}
-		if err := u.part(ctx, run, at, size, r); err != nil {
-			return n, err
+		before, p := last, newPart(ctx, run, at, size, r)
+		go func() {
+			defer close(p.ended)
+			if p.err = u.send(ctx, run.store, p, before); p.err != nil {
+				cancel()
+				return
+			}
+			n += size // one part at a time comes here
+			behind.reach(p.offset + size)
+			u.s.counters.received.Add(size)
+		}()
+		select {
+		case <-p.taken:
+		case <-p.ended:
 		}
-		at, n, run.next = at+size, n+size, run.next+1
-		behind.reach(at)
-		u.s.counters.received.Add(size)
+		<-before.ended
+		last, at = p, at+size
 	}
-	if u.intake.Size > 0 {
-		return n, nil
+	<-last.ended
+	if last.err == nil && offset+n < u.intake.Size {
+		return n, ctx.Err()
 	}
-	nothing, _, err := run.hasher.Sum()
+	return n, last.err
+}
+
+// nothing notes an upload of no bytes.
+func (u *Upload) nothing(ctx context.Context, run *session) error {
+	digests, _, err := run.hasher.Sum()
 	if err != nil {
-		return 0, err
+		return err
 	}
-	return 0, u.s.updateUpload(ctx, u.intake.Intake, func(record *upload) error { return record.receive(u.intake.Intake, nothing) })
+	return u.s.updateUpload(ctx, u.intake.Intake, func(record *upload) error { return record.receive(u.intake.Intake, digests) })
 }
 
 func abandoned(id uuid.UUID) error {
@@ -319,51 +346,6 @@ func (u *upload) receive(id uuid.UUID, all digest.Set) error {
 	}
 	u.Phase, u.Received = Received, all
 	return nil
-}
-
-// part moves one part into the store and notes it.
-func (u *Upload) part(ctx context.Context, run *session, offset, size int64, r io.Reader) error {
-	// The store reads from its own goroutines; nothing of the next part may go
-	// through the hasher before this one is noted.
-	part, err := u.s.objects.WritePart(ctx, run.store, run.next, io.TeeReader(io.LimitReader(r, size), run.hasher), size)
-	if err != nil {
-		return fmt.Errorf("part %d: %w", run.next, storeFault(err))
-	}
-	state, err := run.hasher.State()
-	if err != nil {
-		return err
-	}
-	if state.Size() != offset+size {
-		return fmt.Errorf("part %d: %d bytes were hashed, %d stored", run.next, state.Size()-offset, size)
-	}
-	stateBytes, err := state.MarshalBinary()
-	if err != nil {
-		return err
-	}
-	midstates, err := run.hasher.Midstates()
-	if err != nil {
-		return err
-	}
-	doc, err := json.Marshal(part)
-	if err != nil {
-		return err
-	}
-	soFar, _, err := run.hasher.Sum()
-	if err != nil {
-		return err
-	}
-	// A part that is durable in the store is noted even if the client goes now.
-	// With the last one it is noted that all are there: no crash comes between.
-	return u.s.updateUploadWith(context.WithoutCancel(ctx), u.intake.Intake, func(tx *database.Tx, record *upload) error {
-		if offset+size == u.intake.Size {
-			if err := record.receive(u.intake.Intake, soFar); err != nil {
-				return err
-			}
-		}
-		return tx.AddPart(u.intake.Intake, database.Part{
-			Number: run.next, Offset: offset, Size: size, Doc: doc, State: stateBytes, Midstates: midstates.Bytes(),
-		})
-	})
 }
 
 // resume reads where the upload stands. The offset must be that place. It gives
