@@ -104,7 +104,8 @@ func (b *Bundle) checkBag() {
 		b.fault(FaultBag, BagInfoFile, "has not the four lines it must have")
 		return
 	}
-	if b.top != "" && info.reference != b.top {
+	b.info = info
+	if b.top != "" && info.Reference != b.top {
 		b.fault(FaultReference, BagInfoFile, "is of another case than the top directory names")
 	}
 	var oxum struct{ bytes, files int64 }
@@ -119,26 +120,35 @@ func (b *Bundle) checkBag() {
 	}
 }
 
-type bagInfo struct{ reference, origin, date, oxum string }
+// BagInfo is what bag-info.txt says. Nobody has signed it: compare it with what was.
+type BagInfo struct {
+	Reference string // of the case
+	Origin    string // of the ledger
+	Date      string // of the export in UTC, as in time.DateOnly
+	oxum      string
+}
 
-func parseBagInfo(text string) (bagInfo, bool) {
+// BagInfo gives what bag-info.txt says; false, when it is not there or no such file.
+func (b *Bundle) BagInfo() (BagInfo, bool) { return b.info, b.info != BagInfo{} }
+
+func parseBagInfo(text string) (BagInfo, bool) {
 	lines := strings.Split(text, "\n")
 	if len(lines) != 5 || lines[4] != "" {
-		return bagInfo{}, false
+		return BagInfo{}, false
 	}
-	var info bagInfo
+	var info BagInfo
 	for i, line := range []struct {
 		label string
 		value *string
 	}{
-		{"External-Identifier: ", &info.reference},
-		{"Internal-Sender-Identifier: ", &info.origin},
-		{"Bagging-Date: ", &info.date},
+		{"External-Identifier: ", &info.Reference},
+		{"Internal-Sender-Identifier: ", &info.Origin},
+		{"Bagging-Date: ", &info.Date},
 		{"Payload-Oxum: ", &info.oxum},
 	} {
 		value, ok := strings.CutPrefix(lines[i], line.label)
 		if !ok {
-			return bagInfo{}, false
+			return BagInfo{}, false
 		}
 		*line.value = value
 	}

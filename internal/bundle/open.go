@@ -25,6 +25,7 @@ type Bundle struct {
 	top     string // of a zip; empty for a directory
 	members map[string]*member
 	close   func() error
+	info    BagInfo
 
 	mu     sync.Mutex
 	faults []Fault

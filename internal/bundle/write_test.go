@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/custodyd/custodyd/internal/bundle"
 	"github.com/custodyd/custodyd/internal/bundle/bundletest"
@@ -55,6 +56,13 @@ func TestWriteAndOpen(t *testing.T) {
 	}
 	if b.Reference() != string(bundletest.Reference) {
 		t.Error(b.Reference())
+	}
+	info, ok := b.BagInfo()
+	if !ok || info.Reference != "2026-0042" || info.Origin != "lab.example/custody" || info.Date != src.Created.Format(time.DateOnly) {
+		t.Errorf("%+v", info)
+	}
+	if !b.KnownReadme(bundletest.Reference, bundletest.Origin) || b.KnownReadme("2026-0043", bundletest.Origin) {
+		t.Error("the readme is not told from others")
 	}
 	r, ok := b.Ranges("data/content/E-001-W3.bin")
 	if !ok {
