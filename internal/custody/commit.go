@@ -87,10 +87,12 @@ func (s *Service) commitLoop() {
 	}
 }
 
-// drain takes what waits already, without waiting for more.
+// drain takes what waits already, without waiting for more. A seal is the last of its
+// batch: the checkpoint that is signed then ends with it, so a bundle under a larger one
+// was cut back to an earlier seal.
 func (s *Service) drain(first *draft) []*draft {
 	batch := []*draft{first}
-	for len(batch) < maxBatch {
+	for len(batch) < maxBatch && evidence.EntryTypeOf(batch[len(batch)-1].event) != evidence.SealEntry {
 		select {
 		case d := <-s.appends:
 			batch = append(batch, d)

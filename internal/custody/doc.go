@@ -37,7 +37,8 @@
 // # One committer
 //
 // One goroutine takes all waiting appends, without a timer, into one
-// transaction. An append that the law refuses fails alone. When a commit's
+// transaction, up to an export's seal: with that the checkpoint of its bundle
+// ends. An append that the law refuses fails alone. When a commit's
 // outcome is unknown, or the signer refuses, the service stops for good
 // ([Service.Stopped]): the restart reads what is there, the client retries with
 // the same payload and gets the same receipt.

@@ -15,6 +15,7 @@ import (
 	"github.com/custodyd/custodyd/internal/digest"
 	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/identity"
+	"github.com/custodyd/custodyd/internal/ledger"
 )
 
 func TestRecordAgain(t *testing.T) {
@@ -373,6 +374,61 @@ func TestRevokedInTheSameBatch(t *testing.T) {
 		} else if a.Seq > revoked.Seq {
 			t.Errorf("entry %d was signed by who had been revoked by entry %d", a.Seq, revoked.Seq)
 		}
+	}
+	l.audit()
+}
+
+// TestSealEndsItsBatch: what waits behind an export goes into another transaction, so
+// that a checkpoint of exactly the entries up to the seal is signed. Else a bundle that
+// was cut back to its seal, under a later checkpoint, would look like this one.
+func TestSealEndsItsBatch(t *testing.T) {
+	l := newLab(t)
+	l.openCase()
+	events := []evidence.Event{
+		l.event("admin", "", evidence.PersonRevoked{Principal: "custodian1", Reason: "left"}),
+		l.event("admin", "", evidence.PersonRevoked{Principal: "analyst2", Reason: "left"}),
+		l.event("examiner1", theCase, exhibit("E-002")),
+	}
+	blocked, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	l.clock.look = func() {
+		if inInsert() {
+			once.Do(func() { close(blocked); <-goOn })
+		}
+	}
+	var running sync.WaitGroup
+	record := func(e evidence.Event) {
+		payload, signature := l.sign(e)
+		running.Go(func() {
+			if _, err := l.Record(t.Context(), l.people[e.Actor], payload, signature); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	record(events[0])
+	<-blocked // the committer is busy: what comes now waits for one batch
+	var seal custody.Recorded
+	running.Go(func() {
+		e, err := l.Export(t.Context(), l.people["legal1"], theCase, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		seal = e.Recorded
+	})
+	for _, e := range events[1:] {
+		time.Sleep(50 * time.Millisecond) // most likely in this order
+		record(e)
+	}
+	time.Sleep(50 * time.Millisecond)
+	close(goOn)
+	running.Wait()
+	receipt, err := ledger.ParseReceipt(seal.Receipt)
+	must(t, err)
+	_, checkpoint, err := receipt.Verify(l.signer.Key())
+	must(t, err)
+	if checkpoint.Size != seal.Seq+1 {
+		t.Errorf("the checkpoint over %d entries is that of the seal, entry %d", checkpoint.Size, seal.Seq)
 	}
 	l.audit()
 }
