@@ -213,19 +213,12 @@ func verdictOf(c evidence.Copy, read reading, listProblem string) evidence.Fixit
 		// is damaged, not the list: its hash has been checked.
 		ListWrong: listProblem != "",
 	}
-	ranges := read.verdict.Damaged
 	if v.Result == evidence.Unreadable {
-		ranges = read.verdict.Unreadable
+		v.Unreadable, v.UnreadableTotal = cut(read.verdict.Unreadable)
 		v.Detail = causeText(read.verdict.Cause)
 	} else if sha256, ok := read.digests.SHA256(); ok {
+		v.Damaged, v.DamagedTotal = cut(read.verdict.Damaged)
 		v.SHA256 = &sha256
-	}
-	if len(ranges) > evidence.MaxRanges {
-		v.DamagedTotal = len(ranges)
-		ranges = ranges[:evidence.MaxRanges]
-	}
-	for _, r := range ranges {
-		v.Damaged = append(v.Damaged, evidence.Range{Offset: r.Off, Length: r.Len})
 	}
 	switch {
 	case v.Detail != "":
@@ -235,6 +228,18 @@ func verdictOf(c evidence.Copy, read reading, listProblem string) evidence.Fixit
 		v.Detail = "the store gave different bytes when asked twice"
 	}
 	return v
+}
+
+// cut gives the ranges that an entry has room for, and how many there are if
+// these are not all.
+func cut(ranges []digest.Range) (listed []evidence.Range, total int) {
+	if len(ranges) > evidence.MaxRanges {
+		ranges, total = ranges[:evidence.MaxRanges], len(ranges)
+	}
+	for _, r := range ranges {
+		listed = append(listed, evidence.Range{Offset: r.Off, Length: r.Len})
+	}
+	return listed, total
 }
 
 // causeText gives the reason in one plain line: it stands in a signed entry.

@@ -17,7 +17,7 @@ const (
 	Unreadable Result = "unreadable" // the store did not give the bytes: no verdict on them
 )
 
-// MaxRanges is the greatest number of damaged ranges an entry lists.
+// MaxRanges is the greatest number of ranges, or of strays, that an entry lists.
 const MaxRanges = 100
 
 // Range is a run of bytes.
@@ -26,43 +26,68 @@ type Range struct {
 	Length int64 `json:"length"`
 }
 
-// FixityChecked is the verdict of re-reading a copy from the store.
+// FixityChecked is the verdict of re-reading a copy from the store. What could
+// not be read says nothing of the content, and what disagrees says all: a copy
+// with damage beside an unreadable sector is a mismatch without a hash.
 type FixityChecked struct {
-	Exhibit      Name           `json:"exhibit"`
-	Number       Number         `json:"number"`
-	Result       Result         `json:"result"`
-	Source       string         `json:"source"`                  // medium, cache or store, as in Facts.ReadSource
-	SHA256       *digest.SHA256 `json:"sha256,omitempty"`        // of what was read; absent when unreadable
-	Damaged      []Range        `json:"damaged,omitempty"`       // where it disagrees, or could not be read
-	DamagedTotal int            `json:"damaged_total,omitempty"` // how many ranges there are, when the list is cut
-	ListWrong    bool           `json:"list_wrong,omitempty"`    // the midstate list is not the recorded one: a finding of its own
-	Detail       string         `json:"detail,omitempty"`        // what the store said, when unreadable
-	Finding      int            `json:"finding,omitempty"`       // the finding that blocks the copy from here on
+	Exhibit         Name           `json:"exhibit"`
+	Number          Number         `json:"number"`
+	Result          Result         `json:"result"`
+	Source          string         `json:"source"`                     // medium, cache or store, as in Facts.ReadSource
+	SHA256          *digest.SHA256 `json:"sha256,omitempty"`           // of what was read; absent unless all was
+	Damaged         []Range        `json:"damaged,omitempty"`          // what was read, and disagrees
+	DamagedTotal    int            `json:"damaged_total,omitempty"`    // how many there are, when the list is cut
+	Unreadable      []Range        `json:"unreadable,omitempty"`       // what could not be read
+	UnreadableTotal int            `json:"unreadable_total,omitempty"` // how many there are, when the list is cut
+	Gone            bool           `json:"gone,omitempty"`             // unreadable because the store has no such object, or one of another size or version
+	ListWrong       bool           `json:"list_wrong,omitempty"`       // the midstate list is not the recorded one: a finding of its own
+	Detail          string         `json:"detail,omitempty"`           // what the store said, when unreadable
+	Finding         int            `json:"finding,omitempty"`          // the finding that blocks the copy from here on
 }
 
 func (FixityChecked) kind() Kind { return "fixity.checked" }
 
 func (b FixityChecked) check() error {
-	if len(b.Damaged) > MaxRanges {
-		return field("body.damaged", "has %d rows, want at most %d", len(b.Damaged), MaxRanges)
-	}
-	for i, r := range b.Damaged {
-		if r.Offset < 0 || r.Length < 0 || r.Offset > MaxContent || r.Length > MaxContent {
-			return field(fmt.Sprintf("body.damaged[%d]", i), "is out of range")
-		}
-	}
-	if b.DamagedTotal != 0 && b.DamagedTotal <= len(b.Damaged) || b.DamagedTotal > maxInteger {
-		return field("body.damaged_total", "is %d, there are %d rows", b.DamagedTotal, len(b.Damaged))
-	}
-	if (b.SHA256 == nil) != (b.Result == Unreadable) {
+	parts := len(b.Damaged) > 0 && len(b.Unreadable) > 0
+	switch whole := b.SHA256 != nil; {
+	case b.Result == Match && !whole, b.Result == Mismatch && !whole && !parts, b.Result == Unreadable && whole:
 		return field("body.sha256", "stands where all bytes were read, and only there")
+	case b.Result != Mismatch && len(b.Damaged) > 0:
+		return field("body.damaged", "is for a mismatch")
+	case b.Result == Match && len(b.Unreadable) > 0:
+		return field("body.unreadable", "is not for a match")
+	case b.Result != Unreadable && b.Gone:
+		return field("body.gone", "is for what is unreadable")
 	}
 	return all(
 		checkCopy(b.Exhibit, b.Number),
 		oneOf("body.result", b.Result, Match, Mismatch, Unreadable),
 		oneOf("body.source", b.Source, "medium", "cache", "store"),
+		checkRanges("body.damaged", b.Damaged, b.DamagedTotal),
+		checkRanges("body.unreadable", b.Unreadable, b.UnreadableTotal),
 		prose("body.detail", b.Detail, 0, 1000),
 	)
+}
+
+func checkRanges(name string, ranges []Range, total int) error {
+	for i, r := range ranges {
+		if r.Offset < 0 || r.Length < 0 || r.Offset > MaxContent || r.Length > MaxContent {
+			return field(fmt.Sprintf("%s[%d]", name, i), "is out of range")
+		}
+	}
+	return checkCut(name, len(ranges), total)
+}
+
+// checkCut checks a list that is cut after MaxRanges rows, with the number of
+// all beside it.
+func checkCut(name string, rows, total int) error {
+	if rows > MaxRanges {
+		return field(name, "has %d rows, want at most %d", rows, MaxRanges)
+	}
+	if total != 0 && (rows < MaxRanges || total <= rows) || total > maxInteger {
+		return field(name+"_total", "is %d, there are %d rows", total, rows)
+	}
+	return nil
 }
 
 func (b FixityChecked) apply(f *frame) error {
@@ -74,7 +99,7 @@ func (b FixityChecked) apply(f *frame) error {
 	if want, _ := c.Digests.SHA256(); b.SHA256 != nil && (*b.SHA256 == want) != (b.Result == Match) {
 		return field("body.result", "%s does not agree with the hash that was read", b.Result)
 	}
-	discrepancy := b.Result == Mismatch || b.ListWrong
+	discrepancy := b.Result == Mismatch || b.Gone || b.ListWrong
 	switch {
 	case !discrepancy && b.Finding != 0:
 		return field("body.finding", "nothing disagrees")
@@ -90,9 +115,12 @@ func (b FixityChecked) apply(f *frame) error {
 	if b.Finding != holder.Findings+1 || c.Quarantined() {
 		return f.stale("finding %d: %s has %v, the next one is %d", b.Finding, id, c.Findings, holder.Findings+1)
 	}
-	what := "the content is not what was sealed"
-	if b.Result != Mismatch {
-		what = "the midstate list is not what was sealed"
+	what := "the midstate list is not what was sealed"
+	switch {
+	case b.Result == Mismatch:
+		what = "the content is not what was sealed"
+	case b.Gone:
+		what = "the content is not in the store as it was sealed"
 	}
 	c.Changed = f.at.CaseSeq
 	f.finding(holder, c, what)

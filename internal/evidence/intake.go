@@ -246,13 +246,16 @@ func (b Facts) check() error {
 }
 
 // Compare tells in which algorithms the hashes of the facts disagree with each
-// other; none, when the three (for a working copy: two) hashes are one.
+// other; none, but not nil, when the three (for a working copy: two) hashes are one.
 func (b Facts) Compare() []digest.Algorithm {
 	differ := slices.Concat(
 		digest.Differ(b.Declared, b.Received),
 		digest.Differ(b.Declared, b.ReadBack),
 		digest.Differ(b.Received, b.ReadBack),
 	)
+	if differ == nil {
+		differ = []digest.Algorithm{}
+	}
 	slices.Sort(differ)
 	return slices.Compact(differ)
 }

@@ -140,36 +140,72 @@ func TestFields(t *testing.T) {
 		"object of 2^53+1 bytes":   {func(s S) E { return edit(s, object("files", func(o *evidence.Object) { o.Size = 1<<53 + 1 })) }, "body.objects.size"},
 		"object without hash":      {func(s S) E { return edit(s, object("files", func(o *evidence.Object) { o.SHA256 = digest.SHA256{} })) }, "body.objects.sha256"},
 		"read from where":          {func(s S) E { return edit(s, func(b *evidence.CopySealed) { b.ReadSource = "memory" }) }, "body.read_source"},
-		"quarantined number":       {func(s S) E { return edit(s, func(b *evidence.CopyQuarantined) { b.Number = "X1" }) }, "body.number"},
-		"request of what":          {func(s S) E { return edit(s, func(b *evidence.CopyRequested) { b.Of = "m1" }) }, "body.of"},
-		"request for whom":         {func(s S) E { return edit(s, func(b *evidence.CopyRequested) { b.To = "" }) }, "body.to"},
-		"request for what":         {func(s S) E { return edit(s, func(b *evidence.CopyRequested) { b.Purpose = "" }) }, "body.purpose"},
-		"request of version 1":     {func(s S) E { return edit(s, func(b *evidence.CopyRequested) { b.Intake = uuid.UUID{6: 0x10} }) }, "body.intake"},
-		"request from where":       {func(s S) E { return edit(s, func(b *evidence.CopyRequested) { b.Exhibit = " " }) }, "body.exhibit"},
-		"issued number":            {func(s S) E { return edit(s, func(b *evidence.CopyIssued) { b.Number = "W0" }) }, "body.number"},
-		"issued for whom":          {func(s S) E { return edit(s, func(b *evidence.CopyIssued) { b.To = "" }) }, "body.to"},
-		"reading of what":          {func(s S) E { return edit(s, func(b *evidence.ContentRead) { b.Number = "" }) }, "body.number"},
-		"reading as verifying":     {func(s S) E { return edit(s, func(b *evidence.ContentRead) { b.Operation = evidence.Verify }) }, "body.operation"},
-		"reading from before":      {func(s S) E { return edit(s, func(b *evidence.ContentRead) { b.Offset = -1 }) }, "body.offset"},
-		"reading less than none":   {func(s S) E { return edit(s, func(b *evidence.ContentRead) { b.Length = -1 }) }, "body.offset"},
-		"reading beyond all":       {func(s S) E { return edit(s, func(b *evidence.ContentRead) { b.Length = 1 << 62 }) }, "body.offset"},
-		"received less than none":  {func(s S) E { return edit(s, func(b *evidence.CopyReceived) { b.Size = -1 }) }, "body.size"},
-		"received from where":      {func(s S) E { return edit(s, func(b *evidence.CopyReceived) { b.Exhibit = "" }) }, "body.exhibit"},
-		"returned in what state":   {func(s S) E { return edit(s, func(b *evidence.CopyReturned) { b.Outcome = "eaten" }) }, "body.outcome"},
-		"returned without bytes":   {func(s S) E { return edit(s, func(b *evidence.CopyReturned) { b.SHA256 = nil }) }, "body.sha256"},
-		"deleted with bytes":       {func(s S) E { return edit(s, func(b *evidence.CopyReturned) { b.Outcome = evidence.Deleted }) }, "body.sha256"},
-		"returned less than none":  {func(s S) E { return edit(s, func(b *evidence.CopyReturned) { b.Size = -1 }) }, "body.size"},
+		"quarantined for null":     {func(s S) E { return edit(s, func(b *evidence.CopyQuarantined) { b.Differed = nil }) }, "body.differed"},
+		"too many strays":          {func(s S) E { return edit(s, strays(func(*evidence.CopyQuarantined) {}, 101)) }, "body.strays"},
+		"stray of no line":         {func(s S) E { return edit(s, strays(func(b *evidence.CopyQuarantined) { b.Strays[0].Line = 0 }, 1)) }, "body.strays[0].line"},
+		"strays of one line":       {func(s S) E { return edit(s, strays(func(b *evidence.CopyQuarantined) { b.Strays[1].Line = 1 }, 2)) }, "body.strays[1].line"},
+		"stray without hash": {func(s S) E {
+			return edit(s, strays(func(b *evidence.CopyQuarantined) { b.Strays[1].SHA256 = digest.SHA256{} }, 2))
+		}, "body.strays[1].sha256"},
+		"strays in all, none listed": {func(s S) E { return edit(s, strays(func(b *evidence.CopyQuarantined) { b.StraysTotal = 2 }, 0)) }, "body.strays_total"},
+		"quarantined number":         {func(s S) E { return edit(s, func(b *evidence.CopyQuarantined) { b.Number = "X1" }) }, "body.number"},
+		"request of what":            {func(s S) E { return edit(s, func(b *evidence.CopyRequested) { b.Of = "m1" }) }, "body.of"},
+		"request for whom":           {func(s S) E { return edit(s, func(b *evidence.CopyRequested) { b.To = "" }) }, "body.to"},
+		"request for what":           {func(s S) E { return edit(s, func(b *evidence.CopyRequested) { b.Purpose = "" }) }, "body.purpose"},
+		"request of version 1":       {func(s S) E { return edit(s, func(b *evidence.CopyRequested) { b.Intake = uuid.UUID{6: 0x10} }) }, "body.intake"},
+		"request from where":         {func(s S) E { return edit(s, func(b *evidence.CopyRequested) { b.Exhibit = " " }) }, "body.exhibit"},
+		"issued number":              {func(s S) E { return edit(s, func(b *evidence.CopyIssued) { b.Number = "W0" }) }, "body.number"},
+		"issued for whom":            {func(s S) E { return edit(s, func(b *evidence.CopyIssued) { b.To = "" }) }, "body.to"},
+		"reading of what":            {func(s S) E { return edit(s, func(b *evidence.ContentRead) { b.Number = "" }) }, "body.number"},
+		"reading as verifying":       {func(s S) E { return edit(s, func(b *evidence.ContentRead) { b.Operation = evidence.Verify }) }, "body.operation"},
+		"reading from before":        {func(s S) E { return edit(s, func(b *evidence.ContentRead) { b.Offset = -1 }) }, "body.offset"},
+		"reading less than none":     {func(s S) E { return edit(s, func(b *evidence.ContentRead) { b.Length = -1 }) }, "body.offset"},
+		"reading beyond all":         {func(s S) E { return edit(s, func(b *evidence.ContentRead) { b.Length = 1 << 62 }) }, "body.offset"},
+		"received less than none":    {func(s S) E { return edit(s, func(b *evidence.CopyReceived) { b.Size = -1 }) }, "body.size"},
+		"received from where":        {func(s S) E { return edit(s, func(b *evidence.CopyReceived) { b.Exhibit = "" }) }, "body.exhibit"},
+		"returned in what state":     {func(s S) E { return edit(s, func(b *evidence.CopyReturned) { b.Outcome = "eaten" }) }, "body.outcome"},
+		"returned without bytes":     {func(s S) E { return edit(s, func(b *evidence.CopyReturned) { b.SHA256 = nil }) }, "body.sha256"},
+		"deleted with bytes":         {func(s S) E { return edit(s, func(b *evidence.CopyReturned) { b.Outcome = evidence.Deleted }) }, "body.sha256"},
+		"returned less than none":    {func(s S) E { return edit(s, func(b *evidence.CopyReturned) { b.Size = -1 }) }, "body.size"},
 		"deleted, and so many bytes": {func(s S) E {
 			return edit(s, func(b *evidence.CopyReturned) { b.Outcome, b.SHA256 = evidence.Deleted, nil })
 		}, "body.size"},
-		"returned with long note":  {func(s S) E { return edit(s, func(b *evidence.CopyReturned) { b.Note = long }) }, "body.note"},
-		"checked with what result": {func(s S) E { return edit(s, func(b *evidence.FixityChecked) { b.Result = "fine" }) }, "body.result"},
-		"checked from where":       {func(s S) E { return edit(s, func(b *evidence.FixityChecked) { b.Source = "" }) }, "body.source"},
-		"match without hash":       {func(s S) E { return edit(s, func(b *evidence.FixityChecked) { b.SHA256 = nil }) }, "body.sha256"},
-		"unreadable with hash":     {func(s S) E { return edit(s, func(b *evidence.FixityChecked) { b.Result = evidence.Unreadable }) }, "body.sha256"},
-		"too many ranges": {func(s S) E {
-			return edit(s, func(b *evidence.FixityChecked) { b.Damaged = make([]evidence.Range, 101) })
+		"returned with long note":          {func(s S) E { return edit(s, func(b *evidence.CopyReturned) { b.Note = long }) }, "body.note"},
+		"checked with what result":         {func(s S) E { return edit(s, func(b *evidence.FixityChecked) { b.Result = "fine" }) }, "body.result"},
+		"checked from where":               {func(s S) E { return edit(s, func(b *evidence.FixityChecked) { b.Source = "" }) }, "body.source"},
+		"match without hash":               {func(s S) E { return edit(s, func(b *evidence.FixityChecked) { b.SHA256 = nil }) }, "body.sha256"},
+		"unreadable with hash":             {func(s S) E { return edit(s, func(b *evidence.FixityChecked) { b.Result = evidence.Unreadable }) }, "body.sha256"},
+		"mismatch without hash":            {func(s S) E { return edit(s, partly(nil, nil)) }, "body.sha256"},
+		"mismatch without hash, all read":  {func(s S) E { return edit(s, partly(make([]evidence.Range, 1), nil)) }, "body.sha256"},
+		"mismatch without hash, no damage": {func(s S) E { return edit(s, partly(nil, make([]evidence.Range, 1))) }, "body.sha256"},
+		"match with damage": {func(s S) E {
+			return edit(s, func(b *evidence.FixityChecked) { b.Damaged = make([]evidence.Range, 1) })
 		}, "body.damaged"},
+		"match with what is unreadable": {func(s S) E {
+			return edit(s, func(b *evidence.FixityChecked) { b.Unreadable = make([]evidence.Range, 1) })
+		}, "body.unreadable"},
+		"unreadable with damage": {func(s S) E {
+			return edit(s, func(b *evidence.FixityChecked) {
+				b.Result, b.SHA256, b.Damaged = evidence.Unreadable, nil, make([]evidence.Range, 1)
+			})
+		}, "body.damaged"},
+		"match of what is gone": {func(s S) E { return edit(s, func(b *evidence.FixityChecked) { b.Gone = true }) }, "body.gone"},
+		"mismatch of what is gone": {func(s S) E {
+			return edit(s, func(b *evidence.FixityChecked) { b.Result, b.Gone = evidence.Mismatch, true })
+		}, "body.gone"},
+		"too many ranges": {func(s S) E { return edit(s, damaged(make([]evidence.Range, 101)...)) }, "body.damaged"},
+		"too many unread": {func(s S) E {
+			return edit(s, partly(make([]evidence.Range, 1), make([]evidence.Range, 101)))
+		}, "body.unreadable"},
+		"unread from before": {func(s S) E {
+			return edit(s, partly(make([]evidence.Range, 1), []evidence.Range{{Offset: -1}}))
+		}, "body.unreadable[0]"},
+		"unread in all but not listed": {func(s S) E {
+			return edit(s, func(b *evidence.FixityChecked) { b.UnreadableTotal = 1 })
+		}, "body.unreadable_total"},
+		"damaged in all but few listed": {func(s S) E {
+			return edit(s, func(b *evidence.FixityChecked) { damaged(evidence.Range{})(b); b.DamagedTotal = 2 })
+		}, "body.damaged_total"},
 		"range from before":       {func(s S) E { return edit(s, damaged(evidence.Range{Offset: -1, Length: 1})) }, "body.damaged[0]"},
 		"range of less than none": {func(s S) E { return edit(s, damaged(evidence.Range{}, evidence.Range{Length: -1})) }, "body.damaged[1]"},
 		"range from 2^53+1":       {func(s S) E { return edit(s, damaged(evidence.Range{Offset: 1<<53 + 1})) }, "body.damaged[0]"},
@@ -200,22 +236,30 @@ func TestFields(t *testing.T) {
 func TestBounds(t *testing.T) {
 	s := tell(t)
 	for name, e := range map[string]evidence.Event{
-		"jurisdictions":     edit(s, func(b *evidence.CaseOpened) { b.Jurisdictions = slices.Repeat([]string{"DE"}, 20) }),
-		"shortest lock":     edit(s, func(b *evidence.CaseOpened) { b.RetainDays = 1 }),
-		"longest lock":      edit(s, func(b *evidence.CaseOpened) { b.RetainDays = evidence.MaxRetainDays }),
-		"no bytes":          edit(s, func(b *evidence.IntakeDeclared) { b.Size = 0 }),
-		"most bytes":        edit(s, func(b *evidence.IntakeDeclared) { b.Size = evidence.MaxContent }),
-		"most files":        edit(s, func(b *evidence.IntakeDeclared) { b.Files = evidence.MaxFiles }),
-		"empty log":         edit(s, logFile(func(l *evidence.LogFile) { l.Size = 0 })),
-		"longest log":       edit(s, logFile(func(l *evidence.LogFile) { l.Size = evidence.MaxLog })),
-		"largest object":    edit(s, object("files", func(o *evidence.Object) { o.Size = evidence.MaxContent })),
-		"read nothing":      edit(s, func(b *evidence.ContentRead) { b.Offset, b.Length = evidence.MaxContent, 0 }),
-		"read everything":   edit(s, func(b *evidence.ContentRead) { b.Offset, b.Length = 0, evidence.MaxContent }),
-		"received all":      edit(s, func(b *evidence.CopyReceived) { b.Size = evidence.MaxContent }),
-		"returned all":      edit(s, func(b *evidence.CopyReturned) { b.Size = evidence.MaxContent }),
-		"ranges":            edit(s, func(b *evidence.FixityChecked) { b.Damaged = make([]evidence.Range, evidence.MaxRanges) }),
-		"range":             edit(s, damaged(evidence.Range{Offset: evidence.MaxContent, Length: evidence.MaxContent})),
-		"ranges in all":     edit(s, func(b *evidence.FixityChecked) { b.DamagedTotal = 1<<53 - 1 }),
+		"jurisdictions":   edit(s, func(b *evidence.CaseOpened) { b.Jurisdictions = slices.Repeat([]string{"DE"}, 20) }),
+		"shortest lock":   edit(s, func(b *evidence.CaseOpened) { b.RetainDays = 1 }),
+		"longest lock":    edit(s, func(b *evidence.CaseOpened) { b.RetainDays = evidence.MaxRetainDays }),
+		"no bytes":        edit(s, func(b *evidence.IntakeDeclared) { b.Size = 0 }),
+		"most bytes":      edit(s, func(b *evidence.IntakeDeclared) { b.Size = evidence.MaxContent }),
+		"most files":      edit(s, func(b *evidence.IntakeDeclared) { b.Files = evidence.MaxFiles }),
+		"empty log":       edit(s, logFile(func(l *evidence.LogFile) { l.Size = 0 })),
+		"longest log":     edit(s, logFile(func(l *evidence.LogFile) { l.Size = evidence.MaxLog })),
+		"largest object":  edit(s, object("files", func(o *evidence.Object) { o.Size = evidence.MaxContent })),
+		"read nothing":    edit(s, func(b *evidence.ContentRead) { b.Offset, b.Length = evidence.MaxContent, 0 }),
+		"read everything": edit(s, func(b *evidence.ContentRead) { b.Offset, b.Length = 0, evidence.MaxContent }),
+		"received all":    edit(s, func(b *evidence.CopyReceived) { b.Size = evidence.MaxContent }),
+		"returned all":    edit(s, func(b *evidence.CopyReturned) { b.Size = evidence.MaxContent }),
+		"ranges":          edit(s, damaged(make([]evidence.Range, evidence.MaxRanges)...)),
+		"unread ranges":   edit(s, partly(make([]evidence.Range, 1), make([]evidence.Range, evidence.MaxRanges))),
+		"gone": edit(s, func(b *evidence.FixityChecked) {
+			b.Result, b.SHA256, b.Gone, b.Finding = evidence.Unreadable, nil, true, 3
+		}),
+		"range": edit(s, damaged(evidence.Range{Offset: evidence.MaxContent, Length: evidence.MaxContent})),
+		"ranges in all": edit(s, func(b *evidence.FixityChecked) {
+			damaged(make([]evidence.Range, evidence.MaxRanges)...)(b)
+			b.DamagedTotal = 1<<53 - 1
+		}),
+		"strays":            edit(s, strays(func(b *evidence.CopyQuarantined) { b.StraysTotal = 1<<53 - 1 }, evidence.MaxRanges)),
 		"exported":          edit(s, func(b *evidence.CaseExported) { b.Contents = slices.Repeat(b.Contents, 200) }),
 		"missing":           edit(s, func(b *evidence.ServiceStarted) { b.Missing = slices.Repeat([]string{"x"}, 100) }),
 		"longest title":     edit(s, func(b *evidence.CaseOpened) { b.Title = strings.Repeat("ä", 300) }),
@@ -237,7 +281,29 @@ func tooMuch(b *evidence.ServiceStarted) {
 }
 
 func damaged(ranges ...evidence.Range) func(*evidence.FixityChecked) {
-	return func(b *evidence.FixityChecked) { b.Damaged = ranges }
+	return func(b *evidence.FixityChecked) {
+		sum := *b.SHA256
+		sum[0]++
+		b.Result, b.SHA256, b.Damaged, b.Finding = evidence.Mismatch, &sum, ranges, 3
+	}
+}
+
+// partly is the verdict on a copy of which not all could be read.
+func partly(damaged, unreadable []evidence.Range) func(*evidence.FixityChecked) {
+	return func(b *evidence.FixityChecked) {
+		b.Result, b.SHA256, b.Damaged, b.Unreadable, b.Finding = evidence.Mismatch, nil, damaged, unreadable, 3
+	}
+}
+
+// strays lets the first files of a set be what its list does not say.
+func strays(change func(*evidence.CopyQuarantined), n int) func(*evidence.CopyQuarantined) {
+	return func(b *evidence.CopyQuarantined) {
+		b.Strays = nil
+		for i := range n {
+			b.Strays = append(b.Strays, evidence.Stray{Line: i + 1, SHA256: b.Objects[0].SHA256})
+		}
+		change(b)
+	}
 }
 
 func logFile(change func(*evidence.LogFile)) func(*evidence.IntakeDeclared) {

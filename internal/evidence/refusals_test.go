@@ -149,6 +149,26 @@ func TestLawRefuses(t *testing.T) {
 		"quarantine for another reason": {func(s S) E {
 			return edit(s, func(b *evidence.CopyQuarantined) { b.Differed = b.Differed[:1] })
 		}, fieldErr("body.differed")},
+		"quarantine for strays alone": {func(s S) E {
+			return edit(s, func(b *evidence.CopyQuarantined) {
+				b.Facts = s.Facts(s.pending, "")
+				b.Differed = b.Compare()
+				strays(func(*evidence.CopyQuarantined) {}, 2)(b)
+			})
+		}, nil},
+		"quarantine for both": {func(s S) E { return edit(s, strays(func(*evidence.CopyQuarantined) {}, 1)) }, nil},
+		"quarantine for a line past the list": {func(s S) E {
+			return edit(s, strays(func(b *evidence.CopyQuarantined) { b.Strays[0].Line = 3 }, 1))
+		}, fieldErr("body.strays")},
+		"quarantine for more than the list has": {func(s S) E {
+			return edit(s, strays(func(b *evidence.CopyQuarantined) { b.StraysTotal = 3 }, 2))
+		}, fieldErr("body.strays")},
+		"quarantine strays of no set": {func(s S) E {
+			return edit(s, func(b *evidence.CopyQuarantined) {
+				*b = s.quarantined(s.requested)
+				strays(func(*evidence.CopyQuarantined) {}, 1)(b)
+			})
+		}, fieldErr("body.strays")},
 		"quarantine under a given finding": {func(s S) E { return edit(s, func(b *evidence.CopyQuarantined) { b.Finding = 2 }) }, stale},
 		"quarantine under a later finding": {func(s S) E { return edit(s, func(b *evidence.CopyQuarantined) { b.Finding = 4 }) }, stale},
 		"quarantine a sealed intake":       {func(s S) E { return edit(s, func(b *evidence.CopyQuarantined) { b.Intake = s.sealed }) }, errTransition},
@@ -247,6 +267,15 @@ func TestLawRefuses(t *testing.T) {
 		"unreadable is no finding": {func(s S) E {
 			return edit(s, func(b *evidence.FixityChecked) { b.Result, b.SHA256 = evidence.Unreadable, nil })
 		}, nil},
+		"gone without a finding":     {func(s S) E { return edit(s, gone(0)) }, stale},
+		"gone with the next finding": {func(s S) E { return edit(s, gone(3)) }, nil},
+		"mismatch of a part without a finding": {func(s S) E {
+			return edit(s, func(b *evidence.FixityChecked) {
+				partly(make([]evidence.Range, 1), make([]evidence.Range, 1))(b)
+				b.Finding = 0
+			})
+		}, stale},
+		"mismatch of a part":                 {func(s S) E { return edit(s, partly(make([]evidence.Range, 1), make([]evidence.Range, 1))) }, nil},
 		"check in a closed case":             {func(s S) E { return in(s.closed, s.good()["fixity.checked"], s) }, fieldErr("body.result")}, // another copy
 		"deny an unknown copy":               {func(s S) E { return edit(s, func(b *evidence.AccessDenied) { b.Number = "M9" }) }, notFound},
 		"export from an older end":           {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.Case.Entries-- }) }, stale},
@@ -285,26 +314,42 @@ func TestLawRefuses(t *testing.T) {
 
 // A finding says what disagreed, and blocks its copy.
 func TestFindings(t *testing.T) {
-	for what, change := range map[string]func(*story) func(*evidence.FixityChecked){
-		"the content is not what was sealed": func(s *story) func(*evidence.FixityChecked) { return mismatch(s, "M1", 3) },
-		"the midstate list is not what was sealed": func(*story) func(*evidence.FixityChecked) {
-			return func(b *evidence.FixityChecked) { b.ListWrong, b.Finding = true, 3 }
+	quarantine := func(s *story, found string, n int) evidence.Event {
+		return edit(s, func(b *evidence.CopyQuarantined) {
+			b.Facts = s.Facts(s.pending, found)
+			b.Differed = b.Compare()
+			strays(func(*evidence.CopyQuarantined) {}, n)(b)
+		})
+	}
+	for what, event := range map[string]func(*story) evidence.Event{
+		"the content is not what was sealed":               func(s *story) evidence.Event { return edit(s, mismatch(s, "M1", 3)) },
+		"the content is not in the store as it was sealed": func(s *story) evidence.Event { return edit(s, gone(3)) },
+		"the midstate list is not what was sealed": func(s *story) evidence.Event {
+			return edit(s, func(b *evidence.FixityChecked) { b.ListWrong, b.Finding = true, 3 })
+		},
+		"hashes differ: md5, sha256": func(s *story) evidence.Event { return quarantine(s, "damaged", 0) },
+		"2 files of the set are not what its list says, first line 1": func(s *story) evidence.Event {
+			return quarantine(s, "", 2)
+		},
+		"hashes differ: md5, sha256; 1 files of the set are not what its list says, first line 1": func(s *story) evidence.Event {
+			return quarantine(s, "damaged", 1)
 		},
 	} {
 		s := tell(t)
-		e := edit(s, change(s))
+		e := event(s)
+		number := evidence.SubjectOf(e).Number
 		at := s.Position(e)
 		if err := s.Do(e); err != nil {
 			t.Fatal(err)
 		}
 		f, err := s.Finding(s.open, 3)
 		want := evidence.Finding{
-			Case: s.open, Number: 3, Exhibit: "E-001", Copy: "M1", What: what, State: evidence.Open, Opened: at.Time, Changed: at.CaseSeq,
+			Case: s.open, Number: 3, Exhibit: "E-001", Copy: number, What: what, State: evidence.Open, Opened: at.Time, Changed: at.CaseSeq,
 		}
 		if f != want || err != nil {
 			t.Errorf("finding is %+v, %v, want %+v", f, err, want)
 		}
-		if got := s.copied("M1").Findings; !slices.Equal(got, []int{3}) {
+		if got := s.copied(number).Findings; !slices.Equal(got, []int{3}) {
 			t.Errorf("findings against the copy are %v", got)
 		}
 	}
@@ -333,6 +378,12 @@ func object(role evidence.Role, change func(*evidence.Object)) func(*evidence.Co
 				change(&b.Objects[i])
 			}
 		}
+	}
+}
+
+func gone(finding int) func(*evidence.FixityChecked) {
+	return func(b *evidence.FixityChecked) {
+		b.Result, b.SHA256, b.Gone, b.Finding = evidence.Unreadable, nil, true, finding
 	}
 }
 

@@ -41,15 +41,42 @@ func (b CopySealed) apply(f *frame) error {
 	return nil
 }
 
-// CopyQuarantined takes a copy into custody whose hashes differ: it keeps its
-// objects and number, and a finding blocks its release.
+// CopyQuarantined takes a copy into custody whose hashes differ, or a set whose
+// bytes are not those of its list: it keeps its objects and number, and a finding
+// blocks its release.
 type CopyQuarantined struct {
 	Facts
-	Differed []digest.Algorithm `json:"differed"`
-	Finding  int                `json:"finding"`
+	Differed    []digest.Algorithm `json:"differed"`               // "[]" when only strays are to blame
+	Strays      []Stray            `json:"strays,omitempty"`       // by rising line
+	StraysTotal int                `json:"strays_total,omitempty"` // how many there are, when the list is cut
+	Finding     int                `json:"finding"`
+}
+
+// Stray is a file of a set that is not what the list says. Its path stands in the
+// sealed list alone, beside the hash it should have had.
+type Stray struct {
+	Line   int           `json:"line"`   // in the list, from 1
+	SHA256 digest.SHA256 `json:"sha256"` // of the bytes at its place in the content
 }
 
 func (CopyQuarantined) kind() Kind { return "copy.quarantined" }
+
+func (b CopyQuarantined) check() error {
+	if b.Differed == nil {
+		return field("body.differed", "is missing")
+	}
+	last := 0
+	for i, s := range b.Strays {
+		if s.Line <= last {
+			return field(fmt.Sprintf("body.strays[%d].line", i), "is %d, after %d", s.Line, last)
+		}
+		if s.SHA256 == (digest.SHA256{}) {
+			return field(fmt.Sprintf("body.strays[%d].sha256", i), "is missing")
+		}
+		last = s.Line
+	}
+	return all(b.Facts.check(), checkCut("body.strays", len(b.Strays), b.StraysTotal))
+}
 
 func (b CopyQuarantined) apply(f *frame) error {
 	c, err := f.Case(f.event.Case)
@@ -69,16 +96,26 @@ func (b CopyQuarantined) apply(f *frame) error {
 		return err
 	}
 	differ := b.Compare()
-	if len(differ) == 0 {
+	strays := len(b.Strays)
+	switch {
+	case len(differ) == 0 && strays == 0:
 		return f.forbid(string(b.Number), "nothing differs, there is nothing to quarantine")
-	}
-	if !slices.Equal(differ, b.Differed) {
+	case !slices.Equal(differ, b.Differed):
 		return field("body.differed", "is not what differs: %s", names(differ))
+	case strays > 0 && (b.Strays[strays-1].Line > i.Files || b.StraysTotal > i.Files):
+		return field("body.strays", "are more, or on later lines, than the set's %d files", i.Files)
 	}
 	if b.Finding != c.Findings+1 {
 		return f.stale("finding %d: the next one is %d", b.Finding, c.Findings+1)
 	}
-	f.finding(c, f.deposit(b.Facts, i, x, Quarantined), "hashes differ: "+names(differ))
+	var what []string
+	if len(differ) > 0 {
+		what = append(what, "hashes differ: "+names(differ))
+	}
+	if strays > 0 {
+		what = append(what, fmt.Sprintf("%d files of the set are not what its list says, first line %d", max(strays, b.StraysTotal), b.Strays[0].Line))
+	}
+	f.finding(c, f.deposit(b.Facts, i, x, Quarantined), strings.Join(what, "; "))
 	return nil
 }
 
