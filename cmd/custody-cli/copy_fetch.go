@@ -9,8 +9,10 @@ import (
 	"os"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"github.com/custodyd/custodyd/api"
 	"github.com/custodyd/custodyd/internal/digest"
 	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/operator"
@@ -28,7 +30,8 @@ func newCopyFetch(a *app) *cobra.Command {
 		Use:   "fetch CASE/EXHIBIT/COPY -o FILE",
 		Short: "Fetch a working copy that was issued to you",
 		Long: "fetch writes FILE.partial, hashes what arrives, and gives it its name when it is the copy that was issued.\n" +
-			"Interrupted, give the same command again: it goes on where it stood.",
+			"Interrupted, give the same command again: it goes on where it stood. What is not the copy is kept as\n" +
+			"FILE.rejected, and the copy is checked in the store: a mismatch there is a finding.",
 		Example: "  custody-cli copy fetch 2026-0042/E-001/W1 -o working.dd",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), a, args[0]) },
@@ -65,7 +68,7 @@ func (o fetchOptions) run(ctx context.Context, a *app, text string) (err error) 
 	}
 	f := &fetch{a: a, op: op, path: path, file: file, copy: c, hasher: digest.NewHasher(c.Digests.Algorithms()...)}
 	defer f.hasher.Close()
-	err = f.run(ctx)
+	differ, err := f.run(ctx)
 	if err == nil {
 		err = file.Sync()
 	}
@@ -74,6 +77,9 @@ func (o fetchOptions) run(ctx context.Context, a *app, text string) (err error) 
 			err = errors.Join(err, os.Remove(partial))
 		}
 		return err
+	}
+	if len(differ) > 0 {
+		return f.reject(ctx, o.output+".rejected", differ)
 	}
 	sum, _ := c.Digests.SHA256()
 	entry, err := op.Record(ctx, path.Case, evidence.CopyReceived{Exhibit: path.Exhibit, Number: path.Copy, Size: c.Size, SHA256: sum}, true)
@@ -100,32 +106,70 @@ type fetch struct {
 	began  bool // there are bytes in the file
 }
 
-func (f *fetch) run(ctx context.Context) error {
+// run tells which digests of what is there in the end are not those of the copy.
+func (f *fetch) run(ctx context.Context) ([]digest.Algorithm, error) {
 	m := f.a.meter("fetched", f.copy.Size)
 	defer m.done()
 	if err := f.known(); err != nil {
-		return err
+		return nil, err
 	}
-	resumed := f.at > 0
 	for first := true; first || f.at < f.copy.Size; first = false {
 		m.set(f.at)
 		err := f.op.Persist(ctx, func() error { return f.more(ctx, m) })
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
 	got, _, err := f.hasher.Sum()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if differ := digest.Differ(got, f.copy.Digests); len(differ) > 0 {
-		err := fmt.Errorf("%s: %w: %v of what arrived; it is kept as %s", f.path, evidence.ErrDigestsDiffer, differ, f.file.Name())
-		if resumed {
-			return try(err, "it may be that the partial file was of something else: remove it and fetch again")
-		}
-		return try(err, "fetch again; if it differs again, have the copy verified")
+	return digest.Differ(got, f.copy.Digests), nil
+}
+
+// reject sets aside what is not the copy, so that the next fetch begins anew, and has
+// the copy checked: whether it is the store that gives other bytes must be on record.
+func (f *fetch) reject(ctx context.Context, name string, differ []digest.Algorithm) error {
+	kept := name
+	err := rename(f.file.Name(), kept, false)
+	for n := 2; errors.Is(err, errFile); n++ {
+		kept = fmt.Sprintf("%s-%d", name, n)
+		err = rename(f.file.Name(), kept, false)
 	}
-	return nil
+	if err != nil {
+		return fmt.Errorf("set aside what is not %s: %w", f.path, err)
+	}
+	rejected := fmt.Errorf("%s: %w: %v of what arrived; it is kept as %s", f.path, evidence.ErrDigestsDiffer, differ, kept)
+	f.a.say("%s is checked in the store, since what arrived is not the copy", f.path)
+	verdict, err := f.check(ctx)
+	if err != nil {
+		return errors.Join(rejected, try(fmt.Errorf("check %s: %w", f.path, err), "have the copy verified: custody-cli verify "+f.path.String()))
+	}
+	next := "the store holds the copy as it was sealed: what arrived was changed on its way, or was there before; fetch again"
+	switch {
+	case verdict.Finding != 0:
+		next = fmt.Sprintf("the store does not hold what was sealed: finding %d is open, and the copy is quarantined", verdict.Finding)
+	case verdict.Result != evidence.Match:
+		next = fmt.Sprintf("the store says of the copy: %s %s", verdict.Result, verdict.Detail)
+	}
+	return try(rejected, next)
+}
+
+// check has the copy read back in the store.
+func (f *fetch) check(ctx context.Context) (evidence.FixityChecked, error) {
+	var id uuid.UUID
+	if err := f.op.Persist(ctx, func() (err error) { id, err = f.op.StartCheck(ctx, f.path); return err }); err != nil {
+		return evidence.FixityChecked{}, err
+	}
+	status, err := f.a.awaitCheck(ctx, f.op, id)
+	if err != nil {
+		return evidence.FixityChecked{}, err
+	}
+	if status.Verdict == nil || status.Recorded == nil {
+		return evidence.FixityChecked{}, fmt.Errorf("%w: %s", api.CodeUnavailable, status.Problem)
+	}
+	_, err = f.op.KeepReceipt(ctx, []byte(status.Recorded.Receipt))
+	return *status.Verdict, err
 }
 
 // known hashes what an earlier fetch left.
