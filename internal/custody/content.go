@@ -24,7 +24,8 @@ type Download struct {
 
 // Fetch gives bytes of a working copy to the person it is bound to; a length of
 // -1 means to the end. For anything else (a master, another person's copy, one
-// that is quarantined or came back) the attempt is recorded as denied.
+// that is quarantined or came back) the attempt is recorded as denied, whether
+// the caller waits for the answer or has gone.
 func (s *Service) Fetch(ctx context.Context, c Caller, p evidence.Path, offset, length int64) (*Download, error) {
 	copied, err := s.find(ctx, p)
 	if err != nil {
@@ -58,7 +59,7 @@ func (s *Service) Fetch(ctx context.Context, c Caller, p evidence.Path, offset, 
 // noteRead records that content is about to leave, or that it was asked for and
 // may not.
 func (s *Service) noteRead(ctx context.Context, c Caller, id evidence.CopyID, op evidence.Operation, offset, length int64) (Recorded, error) {
-	recorded, err := s.note(ctx, id.Case, &c, just(evidence.ContentRead{
+	recorded, err := s.note(context.WithoutCancel(ctx), id.Case, &c, just(evidence.ContentRead{
 		Exhibit: id.Exhibit, Number: id.Number, Operation: op, Offset: offset, Length: length,
 	}))
 	var transition *evidence.TransitionError
@@ -70,8 +71,9 @@ func (s *Service) noteRead(ctx context.Context, c Caller, id evidence.CopyID, op
 
 // deny records an attempt that is refused, and gives the refusal. When it cannot
 // be recorded, that is the answer: nothing happens off the ledger, not even a no.
+// A caller who has gone is denied all the same.
 func (s *Service) deny(ctx context.Context, c Caller, id evidence.CopyID, op evidence.Operation, refusal error) error {
-	_, err := s.note(ctx, id.Case, &c, just(evidence.AccessDenied{
+	_, err := s.note(context.WithoutCancel(ctx), id.Case, &c, just(evidence.AccessDenied{
 		Exhibit: id.Exhibit, Number: id.Number, Operation: op, Reason: refusal.Error(),
 	}))
 	if err != nil {
@@ -80,10 +82,11 @@ func (s *Service) deny(ctx context.Context, c Caller, id evidence.CopyID, op evi
 	return refusal
 }
 
-// find resolves a copy's path.
+// find resolves the path of a copy that is asked for. Even when the caller has
+// gone: who hangs up at once has asked.
 func (s *Service) find(ctx context.Context, p evidence.Path) (evidence.Copy, error) {
 	var c evidence.Copy
-	err := s.db.View(ctx, func(tx *database.Tx) (err error) {
+	err := s.db.View(context.WithoutCancel(ctx), func(tx *database.Tx) (err error) {
 		c, err = copyAt(tx, p)
 		return err
 	})

@@ -2,11 +2,13 @@ package custody_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/custodyd/custodyd/internal/custody"
 	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/identity"
 	"github.com/custodyd/custodyd/internal/verify"
@@ -62,16 +64,35 @@ func TestDenied(t *testing.T) {
 		}
 		entries := l.Stats().Entries
 		_, err := l.Export(t.Context(), l.people[who], theCase, []evidence.Path{at("M1")})
-		if p.roles.Allow(identity.ExportCreate) {
-			l.denied("export by "+string(who), entries, who, "M1", evidence.Export, err)
-		} else {
-			wantErr(t, err, evidence.ErrForbidden)
-		}
+		l.denied("export by "+string(who), entries, who, "M1", evidence.Export, err)
 		if !p.roles.Allow(identity.CopyVerify) {
 			entries := l.Stats().Entries
 			_, err := l.StartCheck(t.Context(), l.people[who], at("M1"))
 			l.denied("check by "+string(who), entries, who, "M1", evidence.Verify, err)
 		}
+	}
+	gone, hangUp := context.WithCancel(t.Context()) // who asks and does not wait for the answer
+	hangUp()
+	for name, ask := range map[string]struct {
+		who    identity.Principal
+		number evidence.Number
+		op     evidence.Operation
+		do     func(custody.Caller) error
+	}{
+		"fetch without the permission": {"legal1", "W1", evidence.Fetch, func(c custody.Caller) error { _, err := l.Fetch(gone, c, at("W1"), 0, -1); return err }},
+		"fetch against the law":        {"analyst1", "M1", evidence.Fetch, func(c custody.Caller) error { _, err := l.Fetch(gone, c, at("M1"), 0, -1); return err }},
+		"check":                        {"screener1", "M1", evidence.Verify, func(c custody.Caller) error { _, err := l.StartCheck(gone, c, at("M1")); return err }},
+		"export against the law": {"legal1", "M1", evidence.Export, func(c custody.Caller) error {
+			_, err := l.Export(gone, c, theCase, []evidence.Path{at("M1")})
+			return err
+		}},
+		"export": {"analyst1", "M1", evidence.Export, func(c custody.Caller) error {
+			_, err := l.Export(gone, c, theCase, []evidence.Path{at("M9"), at("M1")})
+			return err
+		}},
+	} {
+		entries := l.Stats().Entries
+		l.denied(name+" without waiting", entries, ask.who, ask.number, ask.op, ask.do(l.people[ask.who]))
 	}
 	for _, nowhere := range []evidence.Path{
 		at("M9"), {Case: theCase, Exhibit: "E-009", Copy: "M1"}, {Case: "other", Exhibit: "E-001", Copy: "M1"}, {Case: theCase}, {},

@@ -2,6 +2,7 @@ package custody
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -27,13 +28,14 @@ const maxContents = 200
 
 // Export seals a case's chain for a bundle: with the seal, dropped newest
 // entries show. contents names working copies bound to the caller whose bytes the
-// bundle will hold; each is an entry before the first byte leaves.
+// bundle will hold; each is an entry before the first byte leaves, or a denial.
 func (s *Service) Export(ctx context.Context, c Caller, ref evidence.Name, contents []evidence.Path) (*Export, error) {
-	if err := c.allow(identity.ExportCreate); err != nil {
-		return nil, err
-	}
 	if len(contents) > maxContents {
 		return nil, &evidence.FieldError{Field: "contents", Problem: fmt.Sprintf("names %d copies, want at most %d", len(contents), maxContents)}
+	}
+	ctx = context.WithoutCancel(ctx) // who hangs up has asked all the same
+	if err := c.allow(identity.ExportCreate); err != nil {
+		return nil, s.denyAll(ctx, c, contents, err)
 	}
 	var holder evidence.Case
 	err := s.db.View(ctx, func(tx *database.Tx) (err error) {
@@ -84,11 +86,29 @@ func (s *Service) Export(ctx context.Context, c Caller, ref evidence.Name, conte
 	e := &Export{Reference: ref, Recorded: recorded}
 	e.source = bundle.Source{
 		Reference: ref, Created: recorded.Time.Time(), Checkpoint: receipt.Checkpoint, Key: s.cfg.Ledger.Key(),
-		Entries: s.entriesOf(context.WithoutCancel(ctx), receipt.Checkpoint,
+		Entries: s.entriesOf(ctx, receipt.Checkpoint,
 			chain{evidence.CaseID{}, seal.System.Entries}, chain{holder.ID, recorded.CaseSeq + 1}),
 		Objects: s.bundled(copies, ids),
 	}
 	return e, nil
+}
+
+// denyAll records that each of the named copies was asked for, as far as there is
+// such a copy, and gives the refusal.
+func (s *Service) denyAll(ctx context.Context, c Caller, contents []evidence.Path, refusal error) error {
+	for _, p := range contents {
+		copied, err := s.find(ctx, p)
+		if errors.Is(err, evidence.ErrNotFound) {
+			continue
+		}
+		if err == nil {
+			err = s.deny(ctx, c, copied.CopyID, evidence.Export, refusal)
+		}
+		if !errors.Is(err, refusal) {
+			return err
+		}
+	}
+	return refusal
 }
 
 func chainEnd(tx *database.Tx, c evidence.CaseID) (evidence.ChainEnd, error) {
