@@ -15,8 +15,7 @@ import (
 
 const (
 	directoryPart = 64 << 20
-	// writebackStep: dirty pages are sent to the disk in steps of this many bytes.
-	writebackStep = 8 << 20
+	directoryStep = 8 << 20 // dirty pages of a copy are sent to the disk in steps of this many bytes
 )
 
 // partial is where the bytes of u gather. It fails with ErrNoUpload when u is
@@ -68,7 +67,10 @@ func (d *Directory) begin(ctx context.Context, key string, size int64, until tim
 	if err != nil {
 		return Upload{}, err
 	}
-	return u, errors.Join(f.Close(), syncDir(filepath.Dir(path)))
+	if err := errors.Join(f.Close(), syncDir(filepath.Dir(path))); err != nil {
+		return Upload{}, errors.Join(err, os.Remove(path))
+	}
+	return u, nil
 }
 
 // WritePart writes the size bytes of r as part number of u. They are durable
@@ -115,35 +117,6 @@ func (d *Directory) openPartial(u Upload) (*os.File, error) {
 	return f, err
 }
 
-// writeRange writes the size bytes of r to f from off on and makes them durable.
-func writeRange(ctx context.Context, f *os.File, r *exactReader, off, size int64) error {
-	buf := getBlock()
-	defer putBlock(buf)
-	at, sent, end := off, off, off+size
-	for at < end {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		b := (*buf)[:min(blockSize, end-at)]
-		if _, err := io.ReadFull(r, b); err != nil {
-			return err
-		}
-		if _, err := f.WriteAt(b, at); err != nil {
-			return err
-		}
-		at += int64(len(b))
-		if at-sent >= writebackStep {
-			startWriteback(f, sent, at-sent)
-			sent = at
-		}
-	}
-	if err := datasync(f); err != nil {
-		return err
-	}
-	dropCache(f, off, size)
-	return nil
-}
-
 // Complete makes the object of u appear. Called again after success, by this
 // process or a later one, it gives the same object.
 func (d *Directory) Complete(ctx context.Context, u Upload, parts []Part) (Object, error) {
@@ -172,31 +145,37 @@ func (d *Directory) complete(ctx context.Context, u Upload, parts []Part) (Objec
 		return Object{}, fs.ErrExist
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		err = d.finish(u, path)
+		err = d.finish(ctx, u, path)
 	}
 	if err != nil {
 		return Object{}, err
 	}
 	// From here on all is repeated when we were interrupted before.
-	if err := errors.Join(syncDir(filepath.Join(d.path, objectsDir)), syncDir(filepath.Dir(path))); err != nil {
+	if err := d.seal(u.Key); err != nil {
 		return Object{}, err
-	}
-	if d.immutable == nil {
-		if err := setImmutable(d.object(u.Key), true); err != nil {
-			return Object{}, err
-		}
 	}
 	if o, err = d.stat(u.Key); err != nil {
 		return Object{}, err
 	}
-	if o.Version != u.ID || o.Size != u.Size || o.RetainUntil.Before(u.RetainUntil) {
-		return Object{}, fmt.Errorf("%d bytes of version %q until %s: %w", o.Size, o.Version, o.RetainUntil, ErrReadBack)
+	if o.Version != u.ID || o.Size != u.Size || o.Lock != LockDirectory || o.RetainUntil.Before(u.RetainUntil) {
+		return Object{}, fmt.Errorf("%d bytes of version %q, lock %s until %s: %w", o.Size, o.Version, o.Lock, o.RetainUntil, ErrReadBack)
 	}
 	return o, nil
 }
 
-// finish seals the partial file, records its retention and moves it to objects.
-func (d *Directory) finish(u Upload, path string) error {
+// seal makes the name of an object durable and, where that is granted, the object
+// immutable.
+func (d *Directory) seal(key string) error {
+	err := errors.Join(syncDir(filepath.Join(d.path, objectsDir)), syncDir(filepath.Join(d.path, partialDir)))
+	if err == nil && d.immutable == nil {
+		err = setImmutable(d.object(key), true)
+	}
+	return err
+}
+
+// finish takes the right to write from the partial file, records its retention and
+// moves it to objects.
+func (d *Directory) finish(ctx context.Context, u Upload, path string) error {
 	// Not for writing: an interrupted finish may have taken that right away.
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -218,7 +197,13 @@ func (d *Directory) finish(u Upload, path string) error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err := d.writeRecord(u.Key, record{Version: u.ID, RetainUntil: u.RetainUntil}); err != nil {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := d.writeRecord(u.Key, record{Version: u.ID, RetainUntil: u.RetainUntil, Immutable: d.immutable == nil}); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	return moveNew(path, d.object(u.Key))
@@ -301,11 +286,11 @@ func (d *Directory) copyTo(ctx context.Context, f *os.File, src Object) error {
 		return err
 	}
 	defer from.Close() //nolint:errcheck // nothing was written through it
-	for off := int64(0); off < src.Size; off += writebackStep {
+	for off := int64(0); off < src.Size; off += directoryStep {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n := min(writebackStep, src.Size-off)
+		n := min(directoryStep, src.Size-off)
 		// This is copy_file_range where the system has it.
 		if _, err := io.CopyN(f, from, n); err != nil {
 			return err

@@ -36,6 +36,20 @@ func startWriteback(f *os.File, off, n int64) {
 	_ = unix.SyncFileRange(int(f.Fd()), off, n, unix.SYNC_FILE_RANGE_WRITE) // a hint
 }
 
+// openPast opens f once more, for aligned writes past the page cache; nil where
+// that cannot be had.
+func openPast(f *os.File) *os.File {
+	past, err := os.OpenFile(f.Name(), os.O_WRONLY|unix.O_DIRECT|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil
+	}
+	return past
+}
+
+// errNotAligned is what a write past the cache answers that is not aligned, or
+// not as the device wants it.
+const errNotAligned = unix.EINVAL
+
 // dropCache asks the kernel to forget clean pages of a range; n = 0 is to the end.
 func dropCache(f *os.File, off, n int64) {
 	_ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_DONTNEED) // a hint
@@ -72,6 +86,20 @@ func setImmutable(path string, on bool) error {
 	return os.NewSyscallError("set file attributes", unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, int(flags)))
 }
 
+// isImmutable says whether the file has the attribute of setImmutable.
+func isImmutable(path string) (bool, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close() //nolint:errcheck // nothing was written through it
+	flags, err := unix.IoctlGetUint32(int(f.Fd()), unix.FS_IOC_GETFLAGS)
+	if errors.Is(err, unix.ENOTTY) || errors.Is(err, unix.EOPNOTSUPP) {
+		return false, nil // a file system without attributes
+	}
+	return flags&fsImmutable != 0, os.NewSyscallError("get file attributes", err)
+}
+
 // openMedium opens path so that reads come from the disk, and says whether they
 // do: direct means reads must be aligned, see directReader.
 func openMedium(path string) (f *os.File, direct bool, source string, err error) {
@@ -94,10 +122,8 @@ func openMedium(path string) (f *os.File, direct bool, source string, err error)
 		return reopenBuffered(f, path)
 	}
 	if direct {
-		buf := getBlock()
-		defer putBlock(buf)
-		if _, err := pread(f, (*buf)[:diskAlign], 0); !errors.Is(err, unix.EINVAL) {
-			return f, true, SourceMedium, err
+		if takesDirect(f) {
+			return f, true, SourceMedium, nil
 		}
 		if f, _, _, err = reopenBuffered(f, path); err != nil {
 			return nil, false, "", err
@@ -105,6 +131,15 @@ func openMedium(path string) (f *os.File, direct bool, source string, err error)
 	}
 	f, source, err = dropAndLook(f)
 	return f, false, source, err
+}
+
+// takesDirect says whether f can be read directly: some systems refuse with the
+// first read only. Any other error is of the bytes, and for whoever reads them.
+func takesDirect(f *os.File) bool {
+	buf := getBlock()
+	defer putBlock(buf)
+	_, err := pread(f, (*buf)[:diskAlign], 0)
+	return !errors.Is(err, unix.EINVAL)
 }
 
 // dropAndLook empties the page cache of f, and says whether that worked. It

@@ -26,11 +26,17 @@ func moveNew(from, to string) error { return moveUnlessThere(from, to) }
 
 func startWriteback(*os.File, int64, int64) {}
 
+func openPast(*os.File) *os.File { return nil }
+
+const errNotAligned = unix.EINVAL
+
 func dropCache(*os.File, int64, int64) {}
 
 func datasync(f *os.File) error { return f.Sync() }
 
 func setImmutable(string, bool) error { return errors.ErrUnsupported }
+
+func isImmutable(string) (bool, error) { return false, nil }
 
 func openMedium(path string) (f *os.File, direct bool, source string, err error) {
 	f, err = os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
