@@ -27,9 +27,6 @@ func (s *Service) Record(ctx context.Context, c Caller, payload, signature []byt
 	if event.Actor != c.Principal {
 		return Recorded{}, fmt.Errorf("%w: %s is signed in, %s signed", evidence.ErrForbidden, c.Principal, event.Actor)
 	}
-	if event.OnBehalfOf != nil {
-		return Recorded{}, &evidence.FieldError{Field: "on_behalf_of", Problem: "is for the service's own entries"}
-	}
 	var actor evidence.Person
 	err = s.db.View(ctx, func(tx *database.Tx) (err error) {
 		actor, err = tx.Person(event.Actor)

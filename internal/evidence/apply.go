@@ -113,9 +113,12 @@ func Apply(v View, e Event, at Position) (Changes, error) {
 
 // admit checks that the actor is enrolled and may do this.
 func (f *frame) admit() error {
+	if err := f.event.checkSigner(); err != nil {
+		return err
+	}
 	rule := rules[f.event.Kind()]
 	if f.event.Actor == identity.Service && rule.bootstrap {
-		return nil // PersonEnrolled.apply knows when
+		return f.admitBehalf(rule) // PersonEnrolled.apply knows when
 	}
 	actor, err := f.Person(f.event.Actor)
 	if errors.Is(err, ErrNotFound) {
@@ -139,9 +142,6 @@ func (f *frame) admitBehalf(rule rule) error {
 	b := f.event.OnBehalfOf
 	if b == nil {
 		return nil
-	}
-	if b.Principal == identity.Service {
-		return field("on_behalf_of.principal", "is the service itself")
 	}
 	p, err := f.Person(b.Principal)
 	if errors.Is(err, ErrNotFound) {

@@ -17,7 +17,8 @@
 //	    shape does not have, and second spellings of a value, are refused: what
 //	    [Parse] accepts re-encodes to the same bytes. An empty member is left out.
 //	  - actor signs. Entries the service makes itself are signed by the principal
-//	    "custodyd" and name the person they were made for in on_behalf_of.
+//	    "custodyd" and name the person they were made for in on_behalf_of, which
+//	    no other entry has.
 //	  - at is the actor's own clock; the ledger's clock stands in the envelope.
 //	  - id is the idempotency key, unique in the log. salt is 32 random bytes, so
 //	    that the payload's hash in the public envelope tells nothing.

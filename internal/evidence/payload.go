@@ -188,11 +188,25 @@ func (e Event) check() error {
 		}
 		return field("case", "%s belongs to no case", e.Kind())
 	}
-	if rule.service != (e.Actor == identity.Service) && !rule.bootstrap {
-		if rule.service {
-			return field("actor", "%s is recorded by the service itself", e.Kind())
-		}
-		return field("actor", "%s is signed by a person", e.Kind())
+	if err := e.checkSigner(); err != nil {
+		return err
 	}
 	return e.Body.check()
+}
+
+// checkSigner tells whether the service or a person signs such an event, and that
+// nobody but the service acts for somebody else.
+func (e Event) checkSigner() error {
+	rule, service := rules[e.Kind()], e.Actor == identity.Service
+	switch {
+	case rule.service && !service:
+		return field("actor", "%s is recorded by the service itself", e.Kind())
+	case service && !rule.service && !rule.bootstrap:
+		return field("actor", "%s is signed by a person", e.Kind())
+	case e.OnBehalfOf != nil && !service:
+		return field("on_behalf_of", "is for the service's own entries")
+	case e.OnBehalfOf != nil && e.OnBehalfOf.Principal == identity.Service:
+		return field("on_behalf_of.principal", "is the service itself")
+	}
+	return nil
 }

@@ -25,7 +25,7 @@
 //	intake.declare  -              -          x         -        -      -        -         -
 //	intake.upload   -              -          x         -        -      -        -         -
 //	intake.seal     -              -          x         -        -      -        -         -
-//	intake.abandon  -              x          x         -        -      -        -         x
+//	intake.abandon  -              x          x         -        -      -        -         -
 //	copy.issue      -              x          x         -        -      -        -         -
 //	copy.fetch      -              -          x         x        -      -        -         -
 //	copy.return     -              x          x         x        -      -        -         -

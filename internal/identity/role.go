@@ -100,7 +100,7 @@ var allowed = map[Role][]Permission{
 		StatusRead,
 	},
 	RoleService: {
-		IntakeAbandon, CopyVerify, LedgerRead, StatusRead,
+		CopyVerify, LedgerRead, StatusRead,
 	},
 }
 
