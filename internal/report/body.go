@@ -36,8 +36,7 @@ func (l *Line) body(body evidence.Body, names Names) {
 	case evidence.CopySealed:
 		l.What = fmt.Sprintf("sealed %s: %s; %s", name(b.Exhibit, b.Number), content(b.Facts), kept(b.Facts))
 	case evidence.CopyQuarantined:
-		l.What = fmt.Sprintf("quarantined %s with finding %d, because hashes differ (%s): declared %s; received %s; read back %s",
-			name(b.Exhibit, b.Number), b.Finding, algorithms(b.Differed), only(b.Declared, b.Differed), only(b.Received, b.Differed), only(b.ReadBack, b.Differed))
+		l.What = fmt.Sprintf("quarantined %s with finding %d, because %s", name(b.Exhibit, b.Number), b.Finding, differences(b))
 	case evidence.CopyRequested:
 		l.What, l.Why = fmt.Sprintf("requested a working copy of %s for %s", name(b.Exhibit, b.Of), names.call(b.To)), b.Purpose
 	case evidence.CopyIssued:
@@ -145,6 +144,20 @@ func kept(f evidence.Facts) string {
 	return fmt.Sprintf("locked (%s) until %s", o.Lock, o.RetainUntil)
 }
 
+// differences says what a copy is quarantined for.
+func differences(b evidence.CopyQuarantined) string {
+	var why []string
+	if len(b.Differed) > 0 {
+		why = append(why, fmt.Sprintf("hashes differ (%s): declared %s; received %s; read back %s",
+			algorithms(b.Differed), only(b.Declared, b.Differed), only(b.Received, b.Differed), only(b.ReadBack, b.Differed)))
+	}
+	if len(b.Strays) > 0 {
+		why = append(why, fmt.Sprintf("%d file(s) of the set are not what its list says, the first in line %d, which has sha256:%s",
+			max(b.StraysTotal, len(b.Strays)), b.Strays[0].Line, b.Strays[0].SHA256))
+	}
+	return strings.Join(why, "; and ")
+}
+
 func operation(o evidence.Operation) string {
 	switch o {
 	case evidence.Fetch:
@@ -164,7 +177,7 @@ func outcome(b evidence.CopyReturned) string {
 	case evidence.Altered:
 		return fmt.Sprintf("altered: %d bytes, sha256:%s", b.Size, b.SHA256)
 	case evidence.Deleted:
-		return "as deleted, in the holder's word"
+		return "as deleted, which rests on the signer's word alone"
 	}
 	return string(b.Outcome)
 }
@@ -177,8 +190,9 @@ func fixity(b evidence.FixityChecked) string {
 	if b.SHA256 != nil {
 		text += fmt.Sprintf(", sha256:%s", b.SHA256)
 	}
-	if total := max(b.DamagedTotal, len(b.Damaged)); len(b.Damaged) > 0 {
-		text += fmt.Sprintf(", %d damaged range(s), the first %d bytes from byte %d", total, b.Damaged[0].Length, b.Damaged[0].Offset)
+	text += ranges("damaged", b.Damaged, b.DamagedTotal) + ranges("unreadable", b.Unreadable, b.UnreadableTotal)
+	if b.Gone {
+		text += ", the store has it no more as it was sealed"
 	}
 	if b.ListWrong {
 		text += ", and its midstate list is not the sealed one"
@@ -190,6 +204,13 @@ func fixity(b evidence.FixityChecked) string {
 		text += fmt.Sprintf("; finding %d", b.Finding)
 	}
 	return text
+}
+
+func ranges(how string, list []evidence.Range, total int) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d %s range(s), the first %d bytes from byte %d", max(total, len(list)), how, list[0].Length, list[0].Offset)
 }
 
 func algorithms(list []digest.Algorithm) string {

@@ -30,18 +30,22 @@ const skew = 2 * time.Minute
 // Names tells what a principal is called, "" when that is not known or not to be told.
 type Names func(identity.Principal) string
 
-// LineOf puts an entry into words.
+// LineOf puts an entry into words. Every answer is [Plain].
 func LineOf(e evidence.Event, seq, caseSeq int64, when evidence.Time, names Names) Line {
 	l := Line{Seq: seq, CaseSeq: caseSeq, When: when, Action: e.Kind(), Who: names.call(e.Actor), Tool: e.Tool}
-	if b := e.OnBehalfOf; b != nil {
-		l.Who = fmt.Sprintf("the service for %s (by %s)", names.call(b.Principal), b.Method)
-	} else if e.Actor == identity.Service {
+	if e.Actor == identity.Service {
 		l.Who = "the service"
+	}
+	if b := e.OnBehalfOf; b != nil {
+		l.Who += fmt.Sprintf(" for %s (by %s)", names.call(b.Principal), b.Method)
 	}
 	if d := e.At.Time().Sub(when.Time()); d > skew || d < -skew {
 		l.Note = fmt.Sprintf("the actor's clock said %s", e.At)
 	}
 	l.body(e.Body, names)
+	for _, answer := range []*string{&l.Who, &l.What, &l.Where, &l.Why, &l.Tool, &l.Witness, &l.Note} {
+		*answer = Plain(*answer)
+	}
 	return l
 }
 

@@ -75,12 +75,20 @@ func TestSentence(t *testing.T) {
 			evidence.CopyQuarantined{Facts: evidence.Facts{Exhibit: "E-1", Number: "M1", Declared: setB, ReadBack: setA}, Differed: []digest.Algorithm{"sha256"}, Finding: 2},
 			[]string{"quarantined E-1/M1 with finding 2, because hashes differ (sha256): declared sha256:bbb", "received none; read back sha256:aaa"},
 		},
+		{
+			evidence.CopyQuarantined{Facts: evidence.Facts{Exhibit: "E-1", Number: "M1"}, Strays: []evidence.Stray{{Line: 3, SHA256: a}}, StraysTotal: 7, Finding: 2},
+			[]string{"quarantined E-1/M1 with finding 2, because 7 file(s) of the set are not what its list says, the first in line 3, which has sha256:aaa"},
+		},
+		{
+			evidence.FixityChecked{Exhibit: "E-1", Number: "M1", Result: evidence.Unreadable, Source: "store", Unreadable: []evidence.Range{{Offset: 4, Length: 5}}, UnreadableTotal: 7, Gone: true, Finding: 3},
+			[]string{"could not be read, 7 unreadable range(s), the first 5 bytes from byte 4, the store has it no more as it was sealed; finding 3"},
+		},
 		{evidence.CopyRequested{Exhibit: "E-1", Binding: binding}, []string{"requested a working copy of E-1/M1 for Anton Analyst (analyst1), because: search"}},
 		{evidence.CopyIssued{Facts: working, Binding: binding}, []string{"issued E-1/W1, made of M1, to Anton Analyst (analyst1): 9 bytes", "two equal hashes", "because: search"}},
 		{evidence.ContentRead{Exhibit: "E-1", Number: "W1", Operation: evidence.Export, Length: 9}, []string{"let bytes of E-1/W1 out, for an export: 9 from byte 0"}},
 		{evidence.CopyReceived{Exhibit: "E-1", Number: "W1", Size: 9, SHA256: a}, []string{"received E-1/W1: 9 bytes, sha256:aaa"}},
 		{evidence.CopyReturned{Exhibit: "E-1", Number: "W1", Outcome: evidence.Altered, Size: 9, SHA256: &a, Note: "n"}, []string{"took back E-1/W1, altered: 9 bytes, sha256:aaa", "note: n"}},
-		{evidence.CopyReturned{Exhibit: "E-1", Number: "W1", Outcome: evidence.Deleted}, []string{"as deleted, in the holder's word"}},
+		{evidence.CopyReturned{Exhibit: "E-1", Number: "W1", Outcome: evidence.Deleted}, []string{"took back E-1/W1, as deleted, which rests on the signer's word alone"}},
 		{evidence.FixityChecked{Exhibit: "E-1", Number: "M1", Result: evidence.Match, Source: "medium", SHA256: &a}, []string{"it is what was sealed, sha256:aaa"}},
 		{
 			evidence.FixityChecked{Exhibit: "E-1", Number: "M1", Result: evidence.Mismatch, Source: "store", SHA256: &b, Damaged: []evidence.Range{{Offset: 4, Length: 5}}, Finding: 1, ListWrong: true},
@@ -120,11 +128,50 @@ func TestWho(t *testing.T) {
 			evidence.Event{Actor: identity.Service, OnBehalfOf: &evidence.OnBehalfOf{Principal: "analyst1", Method: "session"}, At: noon, Body: closed, Tool: "t"},
 			people, "the service for Anton Analyst (analyst1) (by session) closed the case, because: r; with t",
 		},
+		{
+			evidence.Event{Actor: "examiner1", OnBehalfOf: &evidence.OnBehalfOf{Principal: "analyst1", Method: "session"}, At: noon, Body: closed, Tool: "t"},
+			people, "Erika Examiner (examiner1) for Anton Analyst (analyst1) (by session) closed the case, because: r; with t",
+		},
 		{evidence.Event{Actor: "x", At: late, Body: closed, Tool: "t"}, nil, "x closed the case, because: r; with t; the actor's clock said 2026-03-01T12:03:00.000000Z"},
 	}
 	for _, test := range tests {
 		if got := LineOf(test.event, 0, 0, noon, test.names).Sentence(); got != test.want {
 			t.Errorf("got %q, want %q", got, test.want)
+		}
+	}
+}
+
+// TestPlain: what a hostile payload, or a hostile list of names, says stays one line of
+// text.
+func TestPlain(t *testing.T) {
+	for _, test := range []struct{ text, want string }{
+		{"", ""},
+		{"Ærø 木 \\ \"q\"", "Ærø 木 \\ \"q\""},
+		{"می\u200cخواهم", "می\u200cخواهم"},
+		{"a\x1b[2J\x1b[Hb", `a\x1b[2J\x1b[Hb`},
+		{"one\r\ntwo\tthree", `one\r\ntwo\tthree`},
+		{"\x7f\u0085\u009b31m", `\x7f\u0085\u009b31m`},
+		{"exe.\u202egpj\u2066\ufeff\u2028", `exe.\u202egpj\u2066\ufeff\u2028`},
+		{"\xff\xc3(", `\xff\xc3(`},
+		{"\ufffd\U000e0041\u00a0", `\ufffd\U000e0041\u00a0`},
+	} {
+		if got := Plain(test.text); got != test.want {
+			t.Errorf("%q: got %q, want %q", test.text, got, test.want)
+		}
+	}
+	evil := "x\n7  2026-03-01  somebody else sealed E-1/M1\x1b[2J\u202e"
+	names := Names(func(identity.Principal) string { return evil })
+	for _, body := range []evidence.Body{
+		evidence.CaseClosed{Reason: evil},
+		evidence.PersonEnrolled{Name: evil},
+		evidence.ExhibitAdded{FoundBy: evil, FoundAt: evil, Witness: evil, Note: evil},
+		evidence.IntakeDeclared{Title: evil, Acquisition: evidence.Acquisition{Tool: evil, Command: evil, Place: evil, Witness: evil}},
+		evidence.FixityChecked{Result: evidence.Unreadable, Source: evil, Detail: evil},
+		evidence.CopyReturned{Outcome: evidence.Outcome(evil), Note: evil},
+	} {
+		got := LineOf(evidence.Event{Actor: "x", At: noon, Body: body, Tool: evil}, 5, 2, noon, names).Sentence()
+		if strings.ContainsFunc(got, unprintable) {
+			t.Errorf("%T: %q", body, got)
 		}
 	}
 }
