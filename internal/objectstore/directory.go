@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 )
 
@@ -17,13 +18,14 @@ import (
 //
 //	custodyd-objects      format version and id of the store; locked while in use
 //	objects/KEY           the bytes, mode 0400, immutable where that is granted
-//	retention/KEY         JSON: version, retain_until
+//	retention/KEY         JSON: version, retain_until, and whether it was made immutable
 //	partial/KEY.ID        an upload that is not complete
 //
 // Objects are plain files that sha256sum reads. The version of an object is the
 // random id of the upload that wrote it, so a file that was removed and written
 // again is not the version the ledger names. An object whose retention record is
-// gone has no version and lock "none".
+// gone has no version and lock "none". One that can be written to, or is no longer
+// immutable as its record says, has lock "none".
 //
 // Completion makes the bytes durable, then the retention record, then moves the
 // file to objects/. So an object never lacks its record, and a record without an
@@ -36,6 +38,7 @@ type Directory struct {
 	id        string
 	marker    *os.File // holds the lock
 	immutable error    // nil: the attribute is granted and wanted
+	untouched bool     // nothing is tried or tidied when opening
 
 	// mu is held while an object appears or its retention changes: the check
 	// that a key is free and the record of the one who takes it are one step.
@@ -49,6 +52,12 @@ type DirectoryOption func(*Directory)
 // removed again.
 func Mutable() DirectoryOption {
 	return func(d *Directory) { d.immutable = errors.New("switched off") }
+}
+
+// Untouched opens a directory for looking at it only: nothing is tried and nothing
+// tidied. Its caller writes nothing.
+func Untouched() DirectoryOption {
+	return func(d *Directory) { d.immutable, d.untouched = errors.New("not tried"), true }
 }
 
 const (
@@ -81,7 +90,7 @@ func createDirectory(path string) error {
 	if err != nil {
 		return err
 	}
-	unfinished := map[string]bool{markerName + ".new": true}
+	unfinished := map[string]bool{markerName + newSuffix: true}
 	for _, name := range subdirectories {
 		unfinished[name] = true
 	}
@@ -101,7 +110,7 @@ func createDirectory(path string) error {
 			return fmt.Errorf("%s is not empty: %w", sub, fs.ErrExist)
 		}
 	}
-	if err := writeFile(path, markerName, ".new", fmt.Appendf(nil, "custodyd objects 1\n%s\n", newID()), 0o600); err != nil {
+	if err := writeFile(path, markerName, newSuffix, fmt.Appendf(nil, "custodyd objects 1\n%s\n", newID()), 0o600); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
@@ -109,7 +118,7 @@ func createDirectory(path string) error {
 
 // OpenDirectory opens the store that CreateDirectory made. It fails with
 // ErrInUse while another process has it open. Uploads that were interrupted stay
-// as they are.
+// as they are; what else an interrupted process left behind is removed.
 func OpenDirectory(path string, options ...DirectoryOption) (*Directory, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -154,15 +163,50 @@ func (d *Directory) open() (err error) {
 			return fmt.Errorf("%s is not a directory: %w", name, ErrFormat)
 		}
 	}
+	if !d.untouched {
+		if err := d.tidy(); err != nil {
+			return err
+		}
+	}
 	if d.immutable == nil {
 		d.immutable, err = d.tryImmutable()
 	}
 	return err
 }
 
+// Files that live for a moment, in partial/; a key has no full stop.
+const (
+	attributeName = ".attribute-"
+	probeName     = ".probe-"
+	newSuffix     = ".new" // of what writeFile writes, in retention/
+)
+
+// tidy removes what an interrupted process left behind beside its uploads. What
+// cannot be removed does no harm.
+func (d *Directory) tidy() error {
+	for _, dir := range []string{partialDir, retentionDir} {
+		entries, err := os.ReadDir(filepath.Join(d.path, dir))
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			name, path := e.Name(), filepath.Join(d.path, dir, e.Name())
+			switch {
+			case dir == partialDir && strings.HasPrefix(name, attributeName):
+				_ = setImmutable(path, false)
+			case dir == partialDir && strings.HasPrefix(name, probeName), dir == retentionDir && strings.HasSuffix(name, newSuffix):
+			default:
+				continue
+			}
+			_ = os.Remove(path)
+		}
+	}
+	return nil
+}
+
 // tryImmutable says why the immutable attribute is not to be had, or nil.
 func (d *Directory) tryImmutable() (refusal, err error) {
-	f, err := os.CreateTemp(filepath.Join(d.path, partialDir), ".attribute-*")
+	f, err := os.CreateTemp(filepath.Join(d.path, partialDir), attributeName+"*")
 	if err != nil {
 		return nil, err
 	}
@@ -192,9 +236,9 @@ func (d *Directory) Probe(ctx context.Context) (Report, error) {
 	}
 	r := Report{Store: d.Describe()}
 	dir := filepath.Join(d.path, partialDir)
-	name := ".probe-" + newID()
+	name := probeName + newID()
 	path := filepath.Join(dir, name)
-	err := writeFile(dir, name, ".new", make([]byte, diskAlign), 0o400)
+	err := writeFile(dir, name, newSuffix, make([]byte, diskAlign), 0o400)
 	r.add("write", Required, err, "new files can be written, made durable and renamed")
 	if err == nil {
 		other := path + ".other"

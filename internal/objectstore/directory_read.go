@@ -19,6 +19,7 @@ import (
 type record struct {
 	Version     string    `json:"version"`
 	RetainUntil time.Time `json:"retain_until"`
+	Immutable   bool      `json:"immutable,omitempty"` // the attribute was granted when the object was made
 }
 
 func (r record) format() ([]byte, error) {
@@ -31,7 +32,7 @@ func (d *Directory) writeRecord(key string, r record) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(d.path, retentionDir), key, ".new", text, 0o600)
+	return writeFile(filepath.Join(d.path, retentionDir), key, newSuffix, text, 0o600)
 }
 
 func (d *Directory) readRecord(key string) (record, error) {
@@ -55,9 +56,16 @@ func parseRecord(text []byte) (record, error) {
 	return r, nil
 }
 
-// stat looks at the object of a key.
+// stat looks at the object of a key. It is not called locked when it could be
+// written to, or has lost the immutable attribute that it was given.
 func (d *Directory) stat(key string) (Object, error) {
 	info, err := os.Lstat(d.object(key))
+	if errors.Is(err, fs.ErrNotExist) {
+		// That all objects are gone must not read as one that is gone.
+		if _, lost := os.Lstat(filepath.Join(d.path, objectsDir)); lost != nil {
+			return Object{}, fmt.Errorf("%s is gone: %w", objectsDir, ErrFormat)
+		}
+	}
 	if err != nil {
 		return Object{}, err
 	}
@@ -72,7 +80,16 @@ func (d *Directory) stat(key string) (Object, error) {
 	if err != nil {
 		return Object{}, err
 	}
-	o.Version, o.Lock, o.RetainUntil = r.Version, LockDirectory, r.RetainUntil
+	o.Version, o.RetainUntil = r.Version, r.RetainUntil
+	locked := info.Mode().Perm()&0o222 == 0
+	if locked && r.Immutable {
+		if locked, err = isImmutable(d.object(key)); err != nil {
+			return Object{}, err
+		}
+	}
+	if locked {
+		o.Lock = LockDirectory
+	}
 	return o, nil
 }
 
@@ -181,7 +198,8 @@ func (d *Directory) List(ctx context.Context, prefix string) iter.Seq2[Object, e
 }
 
 // Extend lengthens the retention of an object. A time before the one in force is
-// ErrRetention; the same time changes nothing.
+// ErrRetention. With the same time it still makes sure that the object is durable
+// and locked, which one is not whose making was interrupted.
 func (d *Directory) Extend(ctx context.Context, o Object, until time.Time) (Object, error) {
 	until, err := retention(until)
 	if err != nil {
@@ -199,13 +217,20 @@ func (d *Directory) Extend(ctx context.Context, o Object, until time.Time) (Obje
 	case until.Before(now.RetainUntil):
 		err = ErrRetention
 	case until.After(now.RetainUntil):
-		err = d.writeRecord(o.Key, record{Version: now.Version, RetainUntil: until})
-		if err == nil {
-			now, err = d.stat(o.Key)
+		var r record
+		if r, err = d.readRecord(o.Key); err == nil {
+			r.RetainUntil = until
+			err = d.writeRecord(o.Key, r)
 		}
 	}
-	if err == nil && !now.RetainUntil.Equal(until) {
-		err = ErrReadBack
+	if err == nil {
+		err = d.seal(o.Key)
+	}
+	if err == nil {
+		now, err = d.stat(o.Key)
+	}
+	if err == nil && (!now.RetainUntil.Equal(until) || now.Lock != LockDirectory) {
+		err = fmt.Errorf("lock %s until %s: %w", now.Lock, now.RetainUntil.Format(time.RFC3339), ErrReadBack)
 	}
 	if err != nil {
 		return Object{}, fmt.Errorf("extend object %s: %w", o.Key, err)

@@ -126,7 +126,7 @@ func TestDirectoryInterrupted(t *testing.T) {
 		{"after the record of another upload", func(d *Directory, u Upload, _ string) error {
 			return d.writeRecord(u.Key, record{Version: newID(), RetainUntil: u.RetainUntil.Add(time.Hour)})
 		}},
-		{"after the move", func(d *Directory, u Upload, path string) error { return d.finish(u, path) }},
+		{"after the move", func(d *Directory, u Upload, path string) error { return d.finish(context.Background(), u, path) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newDirectory(t, Mutable())
@@ -144,18 +144,95 @@ func TestDirectoryInterrupted(t *testing.T) {
 				t.Errorf("completed %+v as %+v", u, o)
 			}
 			must(t, holds(t.Context(), r, o, content))
-			left, err := os.ReadDir(filepath.Join(d.path, partialDir))
-			must(t, err)
-			if len(left) > 0 {
-				t.Errorf("left behind: %v", left)
-			}
+			nothingLeft(t, d, "key")
 		})
+	}
+}
+
+// nothingLeft demands that there are no files but objects and their records.
+func nothingLeft(t *testing.T, d *Directory, keys ...string) {
+	t.Helper()
+	for dir, want := range map[string][]string{partialDir: nil, retentionDir: keys} {
+		var names []string
+		entries, err := os.ReadDir(filepath.Join(d.path, dir))
+		must(t, err)
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		if diff := cmp.Diff(want, names); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", dir, diff)
+		}
+	}
+}
+
+// TestDirectoryTidies: opening removes what an interrupted process left, except
+// uploads; looking removes nothing.
+func TestDirectoryTidies(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store")
+	d, err := CreateDirectory(path, Mutable())
+	must(t, err)
+	must(t, d.Close())
+	litter := []string{"partial/.attribute-123", "partial/.probe-123", "partial/.probe-123.new", "partial/.probe-123.other", "retention/key.new"}
+	for _, name := range litter {
+		must(t, os.WriteFile(filepath.Join(path, name), nil, 0o600))
+	}
+	_ = setImmutable(filepath.Join(path, litter[0]), true) // where it is granted
+	upload := filepath.Join(path, partialDir, "key."+newID())
+	must(t, os.WriteFile(upload, nil, 0o600))
+
+	d, err = OpenDirectory(path, Untouched())
+	must(t, err)
+	must(t, d.Close())
+	for _, name := range litter {
+		_, err := os.Lstat(filepath.Join(path, name))
+		must(t, err)
+	}
+	d, err = OpenDirectory(path)
+	must(t, err)
+	must(t, errors.Join(os.Remove(upload), d.Close()))
+	nothingLeft(t, d)
+}
+
+// TestDirectoryAdopted: an object whose making was interrupted after the move is
+// made durable and immutable by Extend.
+func TestDirectoryAdopted(t *testing.T) {
+	r := newDirectory(t)
+	d := r.store.(*Directory)
+	u, _, err := upload(t.Context(), r, "key", []byte("bytes"), directoryPart)
+	must(t, err)
+	path, err := d.partial(u)
+	must(t, err)
+	must(t, d.finish(t.Context(), u, path))
+	t.Cleanup(func() { _ = setImmutable(d.object("key"), false) })
+	r.store, err = r.reopen()
+	must(t, err)
+	o, err := r.Stat(t.Context(), "key", "")
+	must(t, err)
+	if granted := d.immutable == nil; granted != (o.Lock == LockNone) {
+		t.Errorf("before: %+v, the attribute is granted: %v", o, granted)
+	}
+	o, err = r.Extend(t.Context(), o, o.RetainUntil)
+	must(t, err)
+	set, err := isImmutable(d.object("key"))
+	must(t, err)
+	if o.Lock != LockDirectory || set != (d.immutable == nil) {
+		t.Errorf("after: %+v, immutable: %v", o, set)
+	}
+}
+
+// TestDirectoryGone: that all objects are gone does not read as one that is gone.
+func TestDirectoryGone(t *testing.T) {
+	r := newDirectory(t, Mutable())
+	must(t, os.Remove(filepath.Join(r.store.(*Directory).path, objectsDir)))
+	if _, err := r.Stat(t.Context(), "key", ""); errors.Is(err, fs.ErrNotExist) || !errors.Is(err, ErrFormat) {
+		t.Errorf("stat: %v", err)
 	}
 }
 
 // TestDirectoryTampered changes what lies in the directory behind our back.
 func TestDirectoryTampered(t *testing.T) {
 	const text = "the content"
+	loose := func(o *Object) { o.Lock = LockNone }
 	for _, c := range []struct {
 		name   string
 		tamper func(object, retention string) error
@@ -175,9 +252,17 @@ func TestDirectoryTampered(t *testing.T) {
 		{"record of another version", func(_, r string) error {
 			b, err := os.ReadFile(r)
 			return errors.Join(err, os.WriteFile(r, append([]byte(`{"version":"00000000000000000000000000000000`), b[len(`{"version":"`)+32:]...), 0o600))
-		}, fs.ErrNotExist, nil, func(o *Object) { o.Version = strings.Repeat("0", 32) }},
-		{"content cut", func(o, _ string) error { return os.Truncate(o, 3) }, nil, nil, func(o *Object) { o.Size = 3 }},
-		{"content longer", func(o, _ string) error { return os.Truncate(o, 30) }, nil, nil, func(o *Object) { o.Size = 30 }},
+		}, fs.ErrNotExist, nil, func(o *Object) { o.Version, o.Lock = strings.Repeat("0", 32), LockNone }},
+		{"content cut", func(o, _ string) error { return os.Truncate(o, 3) }, nil, nil, func(o *Object) { o.Size, o.Lock = 3, LockNone }},
+		{"content longer", func(o, _ string) error { return os.Truncate(o, 30) }, nil, nil, func(o *Object) { o.Size, o.Lock = 30, LockNone }},
+		{"for everybody to write", func(o, _ string) error { return os.Chmod(o, 0o666) }, nil, nil, loose},
+		{"for its owner to write", func(string, string) error { return nil }, nil, nil, loose},
+		{"for nobody to write", func(o, _ string) error { return os.Chmod(o, 0o444) }, nil, nil, func(*Object) {}},
+		{"not immutable as it was", func(o, r string) error {
+			b, err := os.ReadFile(r)
+			b = append(bytes.TrimSuffix(b, []byte("}\n")), []byte(",\"immutable\":true}\n")...)
+			return errors.Join(err, os.WriteFile(r, b, 0o600), os.Chmod(o, 0o400))
+		}, nil, nil, loose},
 		{"a link in its place", func(o, r string) error { return errors.Join(os.Remove(o), os.Symlink(r, o)) }, ErrReadBack, ErrReadBack, bare},
 		{"a directory in its place", func(o, _ string) error { return errors.Join(os.Remove(o), os.Mkdir(o, 0o700)) }, ErrReadBack, ErrReadBack, bare},
 	} {
@@ -267,6 +352,10 @@ func TestDirectoryImmutable(t *testing.T) {
 	extended, err := r.Extend(t.Context(), o, o.RetainUntil.Add(time.Hour))
 	must(t, err)
 	must(t, holds(t.Context(), r, extended, []byte("bytes")))
+	must(t, setImmutable(path, false))
+	if o, err := r.Stat(t.Context(), "key", ""); err != nil || o.Lock != LockNone {
+		t.Errorf("without the attribute: %+v, %v", o, err)
+	}
 }
 
 // TestDirectorySource: read-back from a disk says so, from memory never does.
@@ -315,7 +404,6 @@ func TestWithoutDirectIO(t *testing.T) {
 	must(t, os.WriteFile(path, noise(1, 3<<20), 0o600))
 	f, err := os.Open(path)
 	must(t, err)
-	defer f.Close() //nolint:errcheck // only read
 	if cached, err := inCache(f); err != nil || !cached {
 		t.Errorf("just written: %v, %v", cached, err)
 	}
@@ -329,6 +417,10 @@ func TestWithoutDirectIO(t *testing.T) {
 	}
 	if cached, err := inCache(f); err != nil || !cached {
 		t.Errorf("just read: %v, %v", cached, err)
+	}
+	must(t, f.Close())
+	if !takesDirect(f) { // it cannot be read at all
+		t.Error("an error of the bytes was taken for a refusal of direct reads")
 	}
 }
 

@@ -106,13 +106,32 @@ func OpenS3(ctx context.Context, c Config) (*S3, error) {
 	return s, nil
 }
 
-func (s *S3) open(ctx context.Context, allowUnlocked bool) error {
-	there, err := s.core.BucketExists(ctx, s.bucket)
-	if err != nil {
-		return err
+// ConnectS3 connects to the bucket without the probe, for looking at it only: its
+// caller writes nothing. A bucket that does not exist is fs.ErrNotExist.
+func ConnectS3(ctx context.Context, c Config) (*S3, error) {
+	s, err := connect(c)
+	if err == nil {
+		if err = s.there(ctx); err != nil {
+			s.transport.CloseIdleConnections()
+		}
 	}
-	if !there {
-		return fs.ErrNotExist
+	if err != nil {
+		return nil, fmt.Errorf("connect to s3 bucket %s at %s: %w", c.Bucket, c.Endpoint, err)
+	}
+	return s, nil
+}
+
+func (s *S3) there(ctx context.Context) error {
+	there, err := s.core.BucketExists(ctx, s.bucket)
+	if err == nil && !there {
+		err = fs.ErrNotExist
+	}
+	return err
+}
+
+func (s *S3) open(ctx context.Context, allowUnlocked bool) error {
+	if err := s.there(ctx); err != nil {
+		return err
 	}
 	p := s.newProbe()
 	if err := p.run(ctx, false); err != nil {
