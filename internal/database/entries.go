@@ -127,6 +127,12 @@ func (tx *Tx) CaseHead(id ledger.CaseID) (ledger.CaseHead, error) {
 	return head, nil
 }
 
+// Length implements [evidence.View].
+func (tx *Tx) Length(id evidence.CaseID) (int64, error) {
+	head, err := tx.CaseHead(ledger.CaseID(id))
+	return head.Size, err
+}
+
 // Entry implements [evidence.View].
 func (tx *Tx) Entry(id evidence.CaseID, leaf digest.SHA256) (int64, error) {
 	var caseSeq int64

@@ -72,6 +72,9 @@ func TestAppend(t *testing.T) {
 			if err != nil {
 				return err
 			}
+			if n, err := tx.Length(evidence.CaseID(id)); n != caseHead.Size || err != nil {
+				t.Errorf("length of %s is %d, %v, its head says %d", id, n, err, caseHead.Size)
+			}
 			if want := checker.CaseHead(id); caseHead != want {
 				t.Errorf("head of %s is %v, want %v", id, caseHead, want)
 			}

@@ -10,7 +10,7 @@ type ChainEnd struct {
 
 // CaseExported ends the chain that a bundle holds. It is the newest entry of
 // its case in that bundle and states where the chain of the case and that of
-// the entries of no case (people and their keys) stood, so that dropped newest
+// the entries of no case (people and their keys) ended, so that dropped newest
 // entries of either show.
 type CaseExported struct {
 	Case     ChainEnd `json:"chain"`
@@ -36,19 +36,29 @@ func (b CaseExported) apply(f *frame) error {
 	if f.event.OnBehalfOf == nil {
 		return field("on_behalf_of", "is missing")
 	}
-	if b.Case.Entries != f.at.CaseSeq {
-		return f.stale("the case's chain has %d entries, not %d", f.at.CaseSeq, b.Case.Entries)
+	system, err := f.Length(CaseID{})
+	if err != nil {
+		return err
 	}
-	for name, end := range map[string]struct {
-		of CaseID
+	for _, end := range []struct {
+		name string
+		of   CaseID
+		now  int64
 		ChainEnd
-	}{"body.chain": {f.event.Case, b.Case}, "body.system": {CaseID{}, b.System}} {
+	}{
+		{"body.chain", f.event.Case, f.at.CaseSeq, b.Case},
+		{"body.system", CaseID{}, system, b.System},
+	} {
+		// An older end would let a revocation be left out of the bundle.
+		if end.Entries != end.now {
+			return f.stale("%s: there are %d entries now, not %d", end.name, end.now, end.Entries)
+		}
 		n, err := f.Entry(end.of, end.Head)
 		if err != nil {
-			return named(name+" head", err)
+			return named(end.name+" head", err)
 		}
 		if n != end.Entries-1 {
-			return field(name, "head is entry %d of its chain, not %d", n, end.Entries-1)
+			return field(end.name, "head is entry %d of its chain, not %d", n, end.Entries-1)
 		}
 	}
 	for _, id := range b.Contents {

@@ -282,17 +282,26 @@ func TestLawRefuses(t *testing.T) {
 		"export with another head":           {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.Case.Head = s.Chains[s.open][0] }) }, fieldErr("body.chain")},
 		"export with an unknown head":        {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.Case.Head[0]++ }) }, notFound},
 		"export with an unknown system head": {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.System.Head[0]++ }) }, notFound},
-		"export with another system head":    {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.System.Entries-- }) }, fieldErr("body.system")},
-		"export a master's bytes":            {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.Contents[0].Number = "M1" }) }, errTransition},
-		"export a returned copy":             {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.Contents[0].Number = "W2" }) }, errTransition},
-		"export a damaged copy":              {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.Contents[0].Number = "W3" }) }, errTransition},
-		"export another case's copy":         {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.Contents[0].Case = s.closed }) }, fieldErr("body.contents")},
-		"export another person's copy":       {func(s S) E { return behalf("examiner1", s.good()["case.exported"]) }, forbidden},
-		"check for who may not verify":       {func(s S) E { return behalf("screener1", s.good()["fixity.checked"]) }, forbidden},
-		"deny somebody unknown":              {func(s S) E { return behalf("nobody", s.good()["access.denied"]) }, forbidden},
-		"deny who may nothing":               {func(s S) E { return behalf("screener1", s.good()["access.denied"]) }, nil},
-		"export for who may not":             {func(s S) E { return behalf("screener1", edit(s, func(b *evidence.CaseExported) { b.Contents = nil })) }, forbidden},
-		"export without content by anybody":  {func(s S) E { return behalf("examiner1", edit(s, func(b *evidence.CaseExported) { b.Contents = nil })) }, nil},
+		"export with another system head": {func(s S) E {
+			return edit(s, func(b *evidence.CaseExported) { b.System.Head = s.Chains[evidence.CaseID{}][0] })
+		}, fieldErr("body.system")},
+		"export from before a revocation": {func(s S) E {
+			chain := s.Chains[evidence.CaseID{}]
+			return edit(s, func(b *evidence.CaseExported) {
+				b.System = evidence.ChainEnd{Entries: int64(len(chain) - 1), Head: chain[len(chain)-2]}
+			})
+		}, stale},
+		"export from a system end to come":  {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.System.Entries++ }) }, stale},
+		"export a master's bytes":           {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.Contents[0].Number = "M1" }) }, errTransition},
+		"export a returned copy":            {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.Contents[0].Number = "W2" }) }, errTransition},
+		"export a damaged copy":             {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.Contents[0].Number = "W3" }) }, errTransition},
+		"export another case's copy":        {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.Contents[0].Case = s.closed }) }, fieldErr("body.contents")},
+		"export another person's copy":      {func(s S) E { return behalf("examiner1", s.good()["case.exported"]) }, forbidden},
+		"check for who may not verify":      {func(s S) E { return behalf("screener1", s.good()["fixity.checked"]) }, forbidden},
+		"deny somebody unknown":             {func(s S) E { return behalf("nobody", s.good()["access.denied"]) }, forbidden},
+		"deny who may nothing":              {func(s S) E { return behalf("screener1", s.good()["access.denied"]) }, nil},
+		"export for who may not":            {func(s S) E { return behalf("screener1", edit(s, func(b *evidence.CaseExported) { b.Contents = nil })) }, forbidden},
+		"export without content by anybody": {func(s S) E { return behalf("examiner1", edit(s, func(b *evidence.CaseExported) { b.Contents = nil })) }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := tell(t)

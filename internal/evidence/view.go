@@ -28,6 +28,8 @@ type View interface {
 	// Entry gives the case sequence number of the entry with that leaf hash in
 	// the chain of that case.
 	Entry(CaseID, digest.SHA256) (int64, error)
+	// Length gives how many entries the chain of that case has: none is no error.
+	Length(CaseID) (int64, error)
 }
 
 // Changes are the nouns as they stand after an event, to be written over those
@@ -53,6 +55,7 @@ type Memory struct {
 	copies     map[CopyID]Copy
 	findings   map[findingID]Finding
 	entries    map[CaseID]map[digest.SHA256]int64
+	lengths    map[CaseID]int64
 }
 
 type exhibitID struct {
@@ -70,7 +73,7 @@ func NewMemory() *Memory {
 	return &Memory{
 		people: map[identity.Principal]Person{}, cases: map[CaseID]Case{}, references: map[Name]CaseID{},
 		exhibits: map[exhibitID]Exhibit{}, labels: map[exhibitID]Name{}, intakes: map[uuid.UUID]Intake{}, copies: map[CopyID]Copy{},
-		findings: map[findingID]Finding{}, entries: map[CaseID]map[digest.SHA256]int64{},
+		findings: map[findingID]Finding{}, entries: map[CaseID]map[digest.SHA256]int64{}, lengths: map[CaseID]int64{},
 	}
 }
 
@@ -130,6 +133,9 @@ func (m *Memory) Finding(c CaseID, number int) (Finding, error) {
 // Entry implements [View].
 func (m *Memory) Entry(c CaseID, leaf digest.SHA256) (int64, error) { return get(m.entries[c], leaf) }
 
+// Length implements [View].
+func (m *Memory) Length(c CaseID) (int64, error) { return m.lengths[c], nil }
+
 // Record notes an entry's place in its case's chain, so that later events may
 // name it as seen.
 func (m *Memory) Record(c CaseID, leaf digest.SHA256, caseSeq int64) {
@@ -137,6 +143,7 @@ func (m *Memory) Record(c CaseID, leaf digest.SHA256, caseSeq int64) {
 		m.entries[c] = map[digest.SHA256]int64{}
 	}
 	m.entries[c][leaf] = caseSeq
+	m.lengths[c] = max(m.lengths[c], caseSeq+1)
 }
 
 // Save writes the changes over what was there.

@@ -265,7 +265,7 @@ func TestLaw(t *testing.T) {
 			b := s.Exported()
 			s.Enrol("admin1", "late1", "legal")
 			s.Append(s.Event(s.Case, "custodyd", b))
-		}, nil},
+		}, []string{"law entry 30"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := bundletest.NewStory(t)
