@@ -405,6 +405,9 @@ type IntakeStatus struct {
 	// Facts What the service knows of a copy that lies in the store; to be compared, and signed.
 	Facts *Facts `json:"facts,omitempty"`
 
+	// Final The problem is one that trying again does not solve; the intake can only be abandoned.
+	Final bool `json:"final"`
+
 	// Intake One copy on its way in.
 	Intake Intake `json:"intake"`
 
@@ -417,7 +420,7 @@ type IntakeStatus struct {
 	// abandoned: it stands in the ledger.
 	Phase Phase `json:"phase"`
 
-	// Problem What went wrong last, such as a store that cannot be reached; the service tries again.
+	// Problem What went wrong last, such as a store that cannot be reached; the service tries again unless it is final.
 	Problem string `json:"problem,omitempty"`
 }
 

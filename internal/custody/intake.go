@@ -21,8 +21,7 @@ type IntakeStatus struct {
 	Checked int64           // bytes read back so far
 	Facts   *evidence.Facts // what can be signed, when Ready
 	Problem string          // why it cannot go on, or what is being retried
-
-	stuck bool // it cannot go on, ever
+	Final   bool            // the problem is no passing one: it cannot go on, ever
 }
 
 // maxWait bounds a long poll.
@@ -40,7 +39,7 @@ func (s *Service) Intake(ctx context.Context, c Caller, id uuid.UUID, wait time.
 	for {
 		changed := s.intakes.next()
 		status, err := s.status(ctx, id)
-		if err != nil || wait <= 0 || status.Phase == Ready || status.Phase.over() || status.stuck {
+		if err != nil || wait <= 0 || status.Phase == Ready || status.Phase.over() || status.Final {
 			return status, err
 		}
 		if first.Phase == "" {
@@ -87,7 +86,7 @@ func (s *Service) statusIn(tx *database.Tx, id uuid.UUID) (IntakeStatus, error) 
 	if err != nil {
 		return IntakeStatus{}, err
 	}
-	status.Phase, status.Problem, status.stuck = u.Phase, u.Problem, u.Problem != ""
+	status.Phase, status.Problem, status.Final = u.Phase, u.Problem, u.Problem != ""
 	job := s.intakes.job(id)
 	status.Checked = job.checked.Load()
 	if problem := job.problem.Load(); problem != nil && status.Problem == "" {

@@ -52,7 +52,7 @@ func recorded(r custody.Recorded) api.Recorded {
 
 func intakeStatus(i custody.IntakeStatus) api.IntakeStatus {
 	return api.IntakeStatus{
-		Intake: i.Intake, Phase: api.Phase(i.Phase), Offset: i.Offset, Checked: i.Checked, Facts: i.Facts, Problem: i.Problem,
+		Intake: i.Intake, Phase: api.Phase(i.Phase), Offset: i.Offset, Checked: i.Checked, Facts: i.Facts, Problem: i.Problem, Final: i.Final,
 	}
 }
 
