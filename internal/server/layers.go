@@ -1,8 +1,10 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -86,7 +88,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			status = "cut"
 		}
 		s.count(c, status, took)
-		s.log.Info("request", "request_id", id, "method", c.Request().Method, "route", c.Path(), "status", status,
+		s.log.Info("request", "request_id", id, "method", known(c.Request().Method), "route", c.Path(), "status", status,
 			"bytes_out", c.Response().Size, "seconds", took.Seconds(), "remote", c.RealIP(),
 			"principal", string(caller(c.Request().Context()).Principal))
 		if aborted != nil {
@@ -114,7 +116,8 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// limit bounds a JSON body in size and in the time it takes.
+// limit reads a JSON body, bounded in size and in the time it takes. More than one
+// value, or none, is no JSON text; the decoders behind this would not look.
 func (s *Server) limit(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
@@ -124,29 +127,16 @@ func (s *Server) limit(next echo.HandlerFunc) echo.HandlerFunc {
 		if b, ok := r.Body.(*movingBody); ok {
 			b.until = time.Now().Add(jsonTimeout)
 		}
-		// The validator answers a failed read as malformed; look at it here.
-		watched := &watchedBody{ReadCloser: http.MaxBytesReader(c.Response(), r.Body, api.MaxJSON)}
-		r.Body = watched
-		err := next(c)
-		if err != nil && watched.err != nil {
-			return watched.err
+		body, err := io.ReadAll(http.MaxBytesReader(c.Response(), r.Body, api.MaxJSON))
+		if err != nil {
+			return err
 		}
-		return err
+		if len(body) > 0 && !json.Valid(body) {
+			return api.NewProblem(api.CodeMalformed, "", "the body is not one JSON value")
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		return next(c)
 	}
-}
-
-// watchedBody remembers why it could not be read.
-type watchedBody struct {
-	io.ReadCloser
-	err error
-}
-
-func (b *watchedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		b.err = err
-	}
-	return n, err
 }
 
 // deadlines gives up a connection on which nothing moves, in either direction.

@@ -227,15 +227,23 @@ func TestJSONBodies(t *testing.T) {
 		"not JSON":       {"/v1/entries", "application/json", "{", api.CodeMalformed, ""},
 		"missing member": {"/v1/entries", "application/json", `{"payload":"x"}`, api.CodeMalformed, "signature"},
 		"other type":     {"/v1/entries", "application/json", `{"payload":1,"signature":"s"}`, api.CodeMalformed, "payload"},
-		"unknown member": {"/v1/entries", "application/json", `{"payload":"x","signature":"s","x":1}`, api.CodeMalformed, ""},
+		"unknown member": {"/v1/entries", "application/json", `{"payload":"x","signature":"s","x":1}`, api.CodeMalformed, "x"},
+		"one too many":   {"/v1/challenges", "application/json", `{"principal":"examiner1"} {}`, api.CodeMalformed, ""},
+		"something else": {"/v1/challenges", "application/json", `{"principal":"examiner1"}x`, api.CodeMalformed, ""},
 		"other media":    {"/v1/entries", "text/plain", `{"payload":"x","signature":"s"}`, api.CodeMalformed, ""},
 		"too large":      {"/v1/entries", "application/json", big, api.CodeTooLarge, ""},
 		"long payload":   {"/v1/entries", "application/json", `{"payload":"` + strings.Repeat("a", 50_000) + `","signature":"s"}`, api.CodeMalformed, "payload"},
 		"not canonical":  {"/v1/entries", "application/json", `{"payload":"{}","signature":"s"}`, api.CodeInvalid, "v"},
 		"bad principal":  {"/v1/challenges", "application/json", `{"principal":"A B"}`, api.CodeMalformed, "principal"},
 		"bad digest":     {"/v1/intakes/00000000-0000-7000-8000-000000000000/complete", "application/json", `{"declared":{"sha256":"XX"}}`, api.CodeMalformed, "declared.sha256"},
-		"other case":     {"/v1/cases/2026-0042/exports", "application/json", `{"contents":["x"]}`, api.CodeInvalid, "contents[0]"},
-		"export, no":     {"/v1/cases/2026-0042/exports", "application/json", `{"content":[]}`, api.CodeMalformed, ""},
+		"export, path":   {"/v1/cases/2026-0042/exports", "application/json", `{"contents":["x"]}`, api.CodeMalformed, "contents.0"},
+		"export, other":  {"/v1/cases/2026-0042/exports", "application/json", `{"contents":[],"content":[]}`, api.CodeMalformed, "content"},
+		"export, case":   {"/v1/cases/2026-0042/exports", "application/json", `{"Contents":[]}`, api.CodeMalformed, "Contents"},
+		"export, none":   {"/v1/cases/2026-0042/exports", "application/json", `{}`, api.CodeMalformed, "contents"},
+		"export, null":   {"/v1/cases/2026-0042/exports", "application/json", `{"contents":null}`, api.CodeMalformed, "contents"},
+		"export, twice":  {"/v1/cases/2026-0042/exports", "application/json", `{"contents":[]}{"contents":[]}`, api.CodeMalformed, ""},
+		"export, junk":   {"/v1/cases/2026-0042/exports", "application/json", `{"contents":[]}]`, api.CodeMalformed, ""},
+		"export, empty":  {"/v1/cases/2026-0042/exports", "application/json", "", api.CodeMalformed, ""},
 		"export, big":    {"/v1/cases/2026-0042/exports", "application/json", `{"contents":["` + strings.Repeat("a", api.MaxJSON) + `"]}`, api.CodeTooLarge, ""},
 	} {
 		resp, p := send(t, http.MethodPost, l.url+tt.path, strings.NewReader(tt.body), "Content-Type", tt.contentType, "Authorization", "Bearer "+token)
@@ -243,11 +251,31 @@ func TestJSONBodies(t *testing.T) {
 			t.Errorf("%s: %s %+v", name, resp.Status, p)
 		}
 	}
-	for _, path := range []string{
-		"/v1/cases/%2e%2e/exhibits", "/v1/cases/a%2Fb", "/v1/cases/x/exhibits/e/copies/Q1", "/v1/intakes/x", "/v1/entries/-1/receipt",
-		"/v1/cases/x/history?limit=0", "/v1/cases/x/history?after=a", "/v1/intakes/00000000-0000-7000-8000-000000000000?wait=31",
+}
+
+// TestParameters: what cannot be a parameter is refused, and named.
+func TestParameters(t *testing.T) {
+	l := newLab(t)
+	token := l.token("examiner1")
+	for path, want := range map[string]string{
+		"/v1/cases/%2e%2e/exhibits":                                "case",
+		"/v1/cases/a%2Fb":                                          "case",
+		"/v1/cases/x/exhibits/e/copies/Q1":                         "copy",
+		"/v1/cases/x/exhibits/-/copies/M1":                         "exhibit",
+		"/v1/cases/-/exhibits/e/copies/M1/content":                 "case",
+		"/v1/cases/x/exhibits/a%2Fb/copies/M1/content":             "exhibit",
+		"/v1/cases/x/exhibits/e/copies/Q1/content":                 "copy",
+		"/v1/intakes/x":                                            "intake",
+		"/v1/entries/-1/receipt":                                   "seq",
+		"/v1/cases/x/history?limit=0":                              "limit",
+		"/v1/cases/x/history?limit=5000":                           "limit",
+		"/v1/cases/x/history?after=a":                              "after",
+		"/v1/consistency?from=1":                                   "to",
+		"/v1/intakes/00000000-0000-7000-8000-000000000000?wait=31": "wait",
+		"/v1/cases/2026-0042/history?copy=M1":                      "copy",
 	} {
-		if resp, p := send(t, http.MethodGet, l.url+path, nil, "Authorization", "Bearer "+token); p == nil || p.Code != api.CodeMalformed && p.Code != api.CodeNotFound {
+		resp, p := send(t, http.MethodGet, l.url+path, nil, "Authorization", "Bearer "+token)
+		if p == nil || p.Code != api.CodeMalformed && p.Code != api.CodeInvalid || p.Field != want || p.Detail == "" {
 			t.Errorf("%s: %s %+v", path, resp.Status, p)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/labstack/echo/v4"
 
 	"github.com/custodyd/custodyd/api"
@@ -93,13 +95,36 @@ func problemOf(err error, requestID string) *api.Problem {
 
 // malformed says what does not fit the document, and where, without the value.
 func malformed(refused *echo.HTTPError) (field, detail string) {
-	if schema, ok := errors.AsType[*openapi3.SchemaError](refused.Internal); ok {
-		return strings.Join(schema.JSONPointer(), "."), schema.Reason
+	request, ok := errors.AsType[*openapi3filter.RequestError](refused.Internal)
+	if !ok {
+		text, _ := refused.Message.(string)
+		return "", shorten(text)
 	}
-	if text, ok := refused.Message.(string); ok {
-		return "", text
+	detail = request.Reason
+	if schema, ok := errors.AsType[*openapi3.SchemaError](request.Err); ok {
+		at, unknown := schema.JSONPointer(), ""
+		if n, err := fmt.Sscanf(schema.Reason, "property %q is unsupported", &unknown); n == 1 && err == nil {
+			at = append(at, unknown)
+		}
+		field, detail = strings.Join(at, "."), schema.Reason
+	} else if parse, ok := errors.AsType[*openapi3filter.ParseError](request.Err); ok && parse.Reason != "" {
+		detail = parse.Reason
 	}
-	return "", ""
+	if request.Parameter != nil {
+		field = request.Parameter.Name
+	}
+	return shorten(field), shorten(detail)
+}
+
+// most is how many characters of what a request brought are repeated, in an answer or
+// in the log.
+const most = 300
+
+func shorten(text string) string {
+	if runes := []rune(text); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return text
 }
 
 // fail answers with the problem that an error is. It is echo's error handler.
@@ -116,7 +141,11 @@ func (s *Server) fail(err error, c echo.Context) {
 	if c.Request().Context().Err() != nil {
 		level = slog.LevelDebug // nobody hears the answer
 	}
-	s.log.Log(c.Request().Context(), level, "refused", "request_id", requestID, "code", string(p.Code), "error", err)
+	cause := err.Error()
+	if p.Code == api.CodeMalformed {
+		cause = p.Error() // the validator's own words hold the body
+	}
+	s.log.Log(c.Request().Context(), level, "refused", "request_id", requestID, "code", string(p.Code), "error", shorten(cause))
 	if c.Response().Committed {
 		// What was begun must not look complete.
 		panic(http.ErrAbortHandler)

@@ -12,11 +12,11 @@
 //
 //	public           nothing more
 //	not public       a bearer token that custody knows
-//	JSON operations  a body of at most 1 MiB, validated against the document
+//	JSON bodies      at most 1 MiB, one value, validated against the document
 //	streams          nothing between the socket and custody
 //
 // The validation reads a body whole; a test makes sure that it never stands in
-// front of a stream.
+// front of a stream. An export is asked for by a JSON body and answered by a stream.
 //
 // # Errors
 //
@@ -95,6 +95,9 @@ func New(cfg Config) (*Server, error) {
 				guard = append(guard, s.authenticate)
 			}
 			if handler, ok := streams[op.OperationID]; ok {
+				if op.RequestBody != nil && op.RequestBody.Value.Content.Get("application/json") != nil {
+					guard = append(guard, s.limit, validate)
+				}
 				s.echo.Add(method, echoPath(path), handler, guard...)
 				continue
 			}

@@ -51,27 +51,23 @@ func (s *Server) ready(c echo.Context) error {
 
 // pathOf reads a copy's path from the parameters of the route.
 func pathOf(c echo.Context) (evidence.Path, error) {
-	elements := []string{c.Param("case")}
-	for _, name := range []string{"exhibit", "copy"} {
-		if e := c.Param(name); e != "" {
-			elements = append(elements, e)
-		}
+	var path evidence.Path
+	var err error
+	if path.Case, err = evidence.ParseName(c.Param("case")); err != nil {
+		return evidence.Path{}, &evidence.FieldError{Field: "case", Problem: err.Error()}
 	}
-	for _, e := range elements {
-		if strings.Contains(e, "/") { // unescaped from the URL
-			return evidence.Path{}, &evidence.FieldError{Field: "path", Problem: "has a slash within a name"}
-		}
+	if path.Exhibit, err = evidence.ParseName(c.Param("exhibit")); err != nil {
+		return evidence.Path{}, &evidence.FieldError{Field: "exhibit", Problem: err.Error()}
 	}
-	path, err := evidence.ParsePath(strings.Join(elements, "/"))
-	if err != nil {
-		return evidence.Path{}, &evidence.FieldError{Field: "path", Problem: err.Error()}
+	if path.Copy, err = evidence.ParseNumber(c.Param("copy")); err != nil {
+		return evidence.Path{}, &evidence.FieldError{Field: "copy", Problem: err.Error()}
 	}
 	return path, nil
 }
 
 func (s *Server) attach(c echo.Context) error {
 	id, err := uuid.Parse(c.Param("intake"))
-	if err != nil {
+	if err != nil || id.String() != c.Param("intake") {
 		return &evidence.FieldError{Field: "intake", Problem: "is not a UUID"}
 	}
 	role := evidence.Role(c.Param("role"))
@@ -89,7 +85,7 @@ func (s *Server) attach(c echo.Context) error {
 	return c.JSON(http.StatusOK, object)
 }
 
-func (s *Server) fetch(c echo.Context) error {
+func (s *Server) fetch(c echo.Context) (err error) {
 	path, err := pathOf(c)
 	if err != nil {
 		return err
@@ -156,27 +152,22 @@ func attachment(name string) string {
 }
 
 func (s *Server) export(c echo.Context) error {
-	path, err := pathOf(c)
+	reference, err := evidence.ParseName(c.Param("case"))
 	if err != nil {
-		return err
+		return &evidence.FieldError{Field: "case", Problem: err.Error()}
 	}
 	r := c.Request()
 	var wanted api.ExportRequest
-	d := json.NewDecoder(http.MaxBytesReader(c.Response(), r.Body, api.MaxJSON))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&wanted); err != nil {
-		if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return tooLarge
-		}
-		return api.NewProblem(api.CodeMalformed, "", "the body is not an ExportRequest")
+	if err := json.NewDecoder(r.Body).Decode(&wanted); err != nil {
+		return fmt.Errorf("decode what was validated: %w", err)
 	}
 	contents := make([]evidence.Path, len(wanted.Contents))
 	for i, text := range wanted.Contents {
 		if contents[i], err = evidence.ParsePath(text); err != nil || contents[i].Copy == "" {
-			return &evidence.FieldError{Field: fmt.Sprintf("contents[%d]", i), Problem: "is not CASE/EXHIBIT/COPY"}
+			return &evidence.FieldError{Field: fmt.Sprintf("contents.%d", i), Problem: "is not CASE/EXHIBIT/COPY"}
 		}
 	}
-	bundle, err := s.custody.Export(r.Context(), caller(r.Context()), path.Case, contents)
+	bundle, err := s.custody.Export(r.Context(), caller(r.Context()), reference, contents)
 	if err != nil {
 		return err
 	}
@@ -186,7 +177,7 @@ func (s *Server) export(c echo.Context) error {
 	h.Set("Content-Type", "application/zip")
 	w := bufio.NewWriterSize(c.Response(), bufferSize)
 	if err := bundle.WriteTo(r.Context(), w); err != nil {
-		return fmt.Errorf("export %s: %w", path, err) // not flushed: a problem if nothing has gone yet
+		return fmt.Errorf("export %s: %w", reference, err) // not flushed: a problem if nothing has gone yet
 	}
 	return w.Flush()
 }

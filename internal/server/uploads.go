@@ -52,6 +52,9 @@ func (s *Server) uploads() (echo.HandlerFunc, error) {
 		if !ok {
 			return echo.ErrMethodNotAllowed
 		}
+		if r.Method == http.MethodPost && r.ContentLength != 0 {
+			return api.NewProblem(api.CodeMalformed, "", "an upload is made without bytes, and written to by PATCH")
+		}
 		r.Header.Del("X-HTTP-Method-Override")
 		body, _ := r.Body.(*movingBody)
 		held := &outcome{body: body}
