@@ -236,13 +236,26 @@ func (b Facts) check() error {
 			line("body.objects.bucket", o.Bucket, 1, 200),
 			line("body.objects.key", o.Key, 1, 200),
 			line("body.objects.version", o.Version, 1, 200),
-			oneOf("body.objects.lock", o.Lock, "compliance", "governance", "directory", "none"),
+			oneOf("body.objects.lock", o.Lock, locks...),
 		)
 		if err != nil {
 			return err
 		}
 	}
 	return oneOf("body.read_source", b.ReadSource, "medium", "cache", "store")
+}
+
+// locks are the ways in which a store locks an object, the weakest first.
+// (Governance and directory, which an administrator can undo, are never of one store.)
+var locks = []string{"none", "governance", "directory", "compliance"}
+
+// weakest gives the lock that holds for all the objects.
+func weakest(objects []Object) string {
+	least := len(locks) - 1
+	for _, o := range objects {
+		least = min(least, max(slices.Index(locks, o.Lock), 0))
+	}
+	return locks[least]
 }
 
 // Compare tells in which algorithms the hashes of the facts disagree with each
@@ -351,14 +364,13 @@ func (f *frame) deposit(b Facts, i Intake, x Exhibit, state State) Copy {
 	if i.State == Quarantined {
 		state = map[Class]State{Master: Sealed, Working: Issued}[i.Class]
 	}
-	content, _ := Copy{Objects: b.Objects}.Object(Content)
 	custodian := i.By
 	if i.To != "" {
 		custodian = i.To
 	}
 	c := Copy{
 		CopyID: CopyID{i.Case, i.Exhibit, b.Number}, Class: i.Class, Intake: i.Intake, Title: i.Title, Size: b.Size,
-		Digests: b.ReadBack, Objects: b.Objects, Lock: content.Lock, State: state, Sealed: f.at.Time,
+		Digests: b.ReadBack, Objects: b.Objects, Lock: weakest(b.Objects), State: state, Sealed: f.at.Time,
 		SealedBy: f.event.Actor, Custodian: custodian, Of: i.Of, To: i.To, Purpose: i.Purpose, Changed: f.at.CaseSeq,
 	}
 	f.changes.Intakes = append(f.changes.Intakes, i)

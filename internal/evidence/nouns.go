@@ -90,7 +90,7 @@ type Copy struct {
 	Size      int64              `json:"size"`
 	Digests   digest.Set         `json:"digests"` // as read back from the store
 	Objects   []Object           `json:"objects"`
-	Lock      string             `json:"lock"`
+	Lock      string             `json:"lock"` // of its objects' locks the weakest
 	State     State              `json:"state"`
 	Sealed    Time               `json:"sealed"`
 	SealedBy  identity.Principal `json:"sealed_by,omitempty"`

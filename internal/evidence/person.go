@@ -143,7 +143,7 @@ func (b ServiceStarted) check() error {
 		line("body.version", b.Version, 1, 100),
 		oneOf("body.store", b.Store, "s3", "directory"),
 		line("body.bucket", b.Bucket, 1, 200),
-		oneOf("body.lock", b.Lock, "compliance", "governance", "directory", "none"),
+		oneOf("body.lock", b.Lock, locks...),
 	)
 }
 

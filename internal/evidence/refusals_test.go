@@ -364,6 +364,36 @@ func TestFindings(t *testing.T) {
 	}
 }
 
+// A copy is locked no better than the worst of its objects.
+func TestWeakestLock(t *testing.T) {
+	for _, test := range []struct{ content, rest, want string }{
+		{"compliance", "compliance", "compliance"},
+		{"compliance", "governance", "governance"},
+		{"governance", "compliance", "governance"},
+		{"compliance", "none", "none"},
+		{"none", "compliance", "none"},
+		{"directory", "none", "none"},
+		{"directory", "directory", "directory"},
+	} {
+		for _, other := range []evidence.Role{evidence.Midstates, evidence.Files, evidence.ToolLog} {
+			s := tell(t)
+			e := edit(s, object(evidence.Content, func(o *evidence.Object) { o.Lock = test.content }))
+			b := e.Body.(evidence.CopySealed)
+			for i, o := range b.Objects {
+				if b.Objects[i].Lock = test.content; o.Role == other {
+					b.Objects[i].Lock = test.rest
+				}
+			}
+			if err := s.Do(e); err != nil {
+				t.Fatal(err)
+			}
+			if got := s.copied(b.Number).Lock; got != test.want {
+				t.Errorf("content %s, %s %s: the copy's lock is %s, want %s", test.content, other, test.rest, got, test.want)
+			}
+		}
+	}
+}
+
 func onlySHA256(id uuid.UUID) digest.Set { return evidencetest.WithSHA256(digest.Set{}, id.String()) }
 
 func replaceHashes(b *evidence.Facts, content string) {
