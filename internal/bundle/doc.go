@@ -49,8 +49,17 @@
 //
 // Every file must have one of the names above. A [Fault] is what is wrong with the
 // container itself, and reading goes on behind it: names that are unknown, unsafe,
-// double or alike but for case; links, encryption, unknown compression; members that
-// overlap, hide in gaps, or whose local header says something else than the directory;
-// sizes and compression beyond the bounds; rows of the manifests without file, files
-// without row, sums that differ. Bounds are in path.go and zip.go.
+// double or alike but for case; links, encryption, unknown compression; sizes and
+// compression beyond the bounds; rows of the manifests without file, files without row,
+// sums that differ. Of each kind [MaxFaults] are kept, and the number of the others.
+//
+// A zip must read the same to all programs, be it by its directory or from member to
+// member. From its first byte to its last it is members, each a local header, its bytes
+// and perhaps a data descriptor (with signature), then the directory, then its end,
+// without a comment; every number that stands twice is the same. Names, times and owners
+// are all that a header can carry; compressed bytes end where the member does;
+// directories are empty. So the writer and Info-ZIP's zip make it. Where the directory
+// cannot be told, it is no bundle.
+//
+// Bounds are in path.go, open.go, zip.go and ziplayout.go.
 package bundle

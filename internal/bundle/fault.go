@@ -31,6 +31,9 @@ const (
 	maxFaultSubject      = 200
 )
 
+// MaxFaults is how many faults of one code are kept; the others are counted.
+const MaxFaults = 1000
+
 // Fault is one thing that is wrong with a container.
 type Fault struct {
 	Code   Code

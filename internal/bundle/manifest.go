@@ -43,12 +43,17 @@ func (b *Bundle) readManifest(ctx context.Context, path string) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 4<<10)
 	lines.Split(wholeLines)
+	bad := 0
 	for n := 1; lines.Scan(); n++ {
 		if n%4096 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if detail := b.row(lines.Text(), path == TagManifestFile); detail != "" {
 			b.fault(FaultManifest, path, fmt.Sprintf("line %d: %s", n, detail))
+			if bad++; bad == MaxFaults {
+				b.fault(FaultManifest, path, "was read no further")
+				return nil
+			}
 		}
 	}
 	if err := lines.Err(); err != nil {

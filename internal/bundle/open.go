@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -14,7 +15,7 @@ import (
 )
 
 // maxFiles is how many files a bundle can have, at most.
-const maxFiles = 4 << 20
+const maxFiles = 1 << 20
 
 // maxMetadata is the greatest sum of the sizes of all files but contents, in bytes.
 const maxMetadata = 64 << 30
@@ -29,6 +30,7 @@ type Bundle struct {
 
 	mu     sync.Mutex
 	faults []Fault
+	count  map[Code]int // of all faults, kept or not
 }
 
 // member is a file with what the container says about it.
@@ -51,7 +53,7 @@ type scan struct {
 }
 
 func newScan() *scan {
-	return &scan{b: &Bundle{members: map[string]*member{}, close: func() error { return nil }}, folded: map[string]string{}}
+	return &scan{b: &Bundle{members: map[string]*member{}, count: map[Code]int{}, close: func() error { return nil }}, folded: map[string]string{}}
 }
 
 // admit takes a file into the bundle, or notes why not.
@@ -85,15 +87,23 @@ func (s *scan) admit(path string, size int64, open func() (io.ReadCloser, error)
 func (b *Bundle) fault(code Code, path, detail string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.faults = append(b.faults, Fault{code, printable(path), detail})
+	if b.count[code]++; b.count[code] <= MaxFaults {
+		b.faults = append(b.faults, Fault{code, printable(path), detail})
+	}
 }
 
-// Faults gives all that was found wrong with the container so far, by path.
+// Faults gives what was found wrong with the container so far, by path; then, where
+// there were more than MaxFaults of a code, how many more.
 func (b *Bundle) Faults() []Fault {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	faults := slices.Clone(b.faults)
 	slices.SortStableFunc(faults, func(x, y Fault) int { return strings.Compare(x.Path, y.Path) })
+	for _, code := range slices.Sorted(maps.Keys(b.count)) {
+		if more := b.count[code] - MaxFaults; more > 0 {
+			faults = append(faults, Fault{code, "...", fmt.Sprintf("and %d more", more)})
+		}
+	}
 	return faults
 }
 

@@ -50,7 +50,7 @@ const (
 var limits = map[Kind]int64{
 	BagItFile:          1 << 10,
 	BagInfoFile:        64 << 10,
-	ManifestFile:       1 << 30,
+	ManifestFile:       256 << 20, // a row of 256 bytes for each of maxFiles
 	TagManifestFile:    64 << 10,
 	ReadmeFile:         256 << 10,
 	CheckpointFile:     64 << 10,

@@ -313,6 +313,9 @@ func (b *writer) create(path string, method uint16) (*memberWriter, error) {
 		return nil, fmt.Errorf("%w: two files %s, perhaps alike but for case", ErrSource, path)
 	}
 	b.names[strings.ToLower(path)] = true
+	if len(b.names) > maxFiles {
+		return nil, fmt.Errorf("%w: more than %d files", ErrSource, maxFiles)
+	}
 	h := &zip.FileHeader{Name: string(b.src.Reference) + "/" + path, Method: method, Modified: b.src.Created.UTC()}
 	h.SetMode(0o644)
 	w, err := b.zip.CreateHeader(h)

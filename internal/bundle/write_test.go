@@ -95,11 +95,12 @@ func TestWriteAndOpen(t *testing.T) {
 	}
 }
 
-// TestRepacked has other programs pack and unpack.
+// TestRepacked has other programs pack and unpack, into a file and into a pipe. The
+// image is one that can be compressed a thousand times.
 func TestRepacked(t *testing.T) {
-	packed := bundletest.Write(t, exported(t, "W2"))
+	packed := bundletest.Write(t, exported(t, "W2", "W3"))
 	dir := t.TempDir()
-	run(t, dir, packed, "sh", "-e", "-c", "cat > case.zip && unzip -q case.zip && rm case.zip && zip -q -r again.zip *")
+	run(t, dir, packed, "sh", "-e", "-c", "cat > case.zip && unzip -q case.zip && rm case.zip && zip -q -r again.zip * && zip -q -r - 2026-0042 | cat > piped.zip")
 	b, err := bundle.OpenDir(t.Context(), filepath.Join(dir, string(bundletest.Reference)))
 	if err != nil {
 		t.Fatal(err)
@@ -110,12 +111,14 @@ func TestRepacked(t *testing.T) {
 	if err := b.Close(); err != nil {
 		t.Error(err)
 	}
-	again, err := os.ReadFile(filepath.Join(dir, "again.zip"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if found := faults(t, open(t, again)); len(found) > 0 {
-		t.Error(found)
+	for _, name := range []string{"again.zip", "piped.zip"} {
+		again, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := faults(t, open(t, again)); len(found) > 0 {
+			t.Error(name, found)
+		}
 	}
 }
 

@@ -2,10 +2,7 @@ package bundle
 
 import (
 	"archive/zip"
-	"bytes"
-	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -16,11 +13,10 @@ import (
 	"github.com/custodyd/custodyd/internal/evidence"
 )
 
+// maxRatio is how far metadata can be compressed; what is smaller than freeRatio
+// uncompressed is not looked at. SHA-256 values fill most of it. Contents and logs are
+// only streamed, and can be one byte or one line repeated: they have no such bound.
 const (
-	// maxDirectory bounds how much is read to find out what a zip holds, in bytes.
-	maxDirectory = 512 << 20
-	// maxRatio is how far metadata can be compressed; what is smaller than freeRatio
-	// uncompressed is not looked at. SHA-256 values fill most of it.
 	maxRatio  = 100
 	freeRatio = 1 << 20
 )
@@ -36,23 +32,28 @@ func Open(ctx context.Context, r io.ReaderAt, size int64) (*Bundle, error) {
 }
 
 func scanZip(ctx context.Context, r io.ReaderAt, size int64) (*Bundle, error) {
-	directory := &bounded{r: r, left: maxDirectory}
-	z, err := zip.NewReader(directory, size)
-	if err != nil && !errors.Is(err, zip.ErrInsecurePath) { // names are judged below
-		if directory.err != nil {
-			return nil, directory.err
-		}
+	d, err := findDirectory(r, size)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.count(ctx, r); err != nil {
+		return nil, err
+	}
+	z, err := zip.NewReader(r, size)
+	switch {
+	case errors.Is(err, zip.ErrFormat):
 		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+	case err != nil && !errors.Is(err, zip.ErrInsecurePath): // names are judged below
+		return nil, err
+	case uint64(len(z.File)) != d.files:
+		return nil, fmt.Errorf("%w: its directory can be read in two ways", ErrFormat)
 	}
-	if len(z.File) > maxFiles {
-		return nil, fmt.Errorf("%w: %d files, more than %d", ErrFormat, len(z.File), maxFiles)
-	}
-	directory.free = true
+	z.RegisterDecompressor(zip.Deflate, inflate)
 	s := newScan()
 	if s.b.top, err = topDirectory(z.File); err != nil {
 		return nil, err
 	}
-	files, err := s.layout(ctx, r, z.File)
+	files, err := s.layout(ctx, r, z.File, int64(d.offset)) //nolint:gosec // within the file
 	if err != nil {
 		return nil, err
 	}
@@ -60,29 +61,6 @@ func scanZip(ctx context.Context, r io.ReaderAt, size int64) (*Bundle, error) {
 		s.admitZip(r, f)
 	}
 	return s.finish(ctx)
-}
-
-// bounded lets the directory of a zip be read only so far.
-type bounded struct {
-	r    io.ReaderAt
-	left int64
-	free bool  // the directory has been read
-	err  error // of r, or of the bound
-}
-
-func (b *bounded) ReadAt(p []byte, off int64) (int, error) {
-	if b.free {
-		return b.r.ReadAt(p, off)
-	}
-	if b.left -= int64(len(p)); b.left < 0 {
-		b.err = fmt.Errorf("%w: its directory has more than %d bytes", ErrFormat, maxDirectory)
-		return 0, b.err
-	}
-	n, err := b.r.ReadAt(p, off)
-	if err != nil && err != io.EOF {
-		b.err = err
-	}
-	return n, err
 }
 
 // topDirectory gives the one directory in which all files must be.
@@ -96,99 +74,22 @@ func topDirectory(files []*zip.File) (string, error) {
 	return "", fmt.Errorf("%w: no directory with a %s in it", ErrFormat, BagItFile)
 }
 
-// placed is a member with where its bytes stand.
-type placed struct {
-	*zip.File
-	offset int64
-}
-
-// layout demands that the members stand one after the other from the first byte on,
-// each with a local header that agrees with the directory. Else a reader that goes from
-// local header to local header sees other files than one that reads the directory.
-func (s *scan) layout(ctx context.Context, r io.ReaderAt, list []*zip.File) ([]placed, error) {
-	files := make([]placed, 0, len(list))
-	for i, f := range list {
-		if i%4096 == 0 && ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		offset, err := f.DataOffset()
-		if err != nil {
-			s.b.fault(FaultLayout, f.Name, "has no local header: "+err.Error())
-			continue
-		}
-		files = append(files, placed{f, offset})
-	}
-	inOrder := slices.Clone(files)
-	slices.SortStableFunc(inOrder, func(x, y placed) int { return cmp.Compare(x.offset, y.offset) })
-	end, descriptor, buf := int64(0), false, make([]byte, maxGap+1)
-	for i, f := range inOrder {
-		if i%4096 == 0 && ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		gap := buf[:min(max(f.offset-end, 0), int64(len(buf)))]
-		if _, err := r.ReadAt(gap, end); err != nil && len(gap) > 0 {
-			return nil, err
-		}
-		if detail := localHeader(gap, descriptor, f.File); detail != "" {
-			s.b.fault(FaultLayout, f.Name, detail)
-		}
-		end, descriptor = f.offset+int64(f.CompressedSize64), f.Flags&flagDescriptor != 0 //nolint:gosec // compared below
-		if end < f.offset {
-			return nil, fmt.Errorf("%w: a member without end", ErrFormat)
-		}
-	}
-	return files, nil
-}
-
-const (
-	flagEncrypted  = 0x1
-	flagDescriptor = 0x8
-	headerLen      = 30
-	maxGap         = 24 + headerLen + 2*(1<<16)
-)
-
-// localHeader tells what is wrong with the bytes between two members: perhaps the data
-// descriptor of the one before, then exactly the local header of this one (PKWARE
-// APPNOTE 4.3.7 and 4.3.9).
-func localHeader(gap []byte, descriptor bool, f *zip.File) string {
-	skips := []int{0}
-	if descriptor {
-		skips = []int{16, 24, 12, 20} // with signature, Zip64; without
-	}
-	for _, skip := range skips {
-		if len(gap) < skip+headerLen || !bytes.HasPrefix(gap[skip:], []byte("PK\x03\x04")) {
-			continue
-		}
-		h := gap[skip:]
-		u16 := func(at int) int { return int(binary.LittleEndian.Uint16(h[at:])) }
-		name, extra := u16(26), u16(28)
-		if len(h) != headerLen+name+extra {
-			continue
-		}
-		size := binary.LittleEndian.Uint32(h[22:])
-		switch {
-		case string(h[headerLen:headerLen+name]) != f.Name:
-			return "has another name in its local header"
-		case u16(8) != int(f.Method), u16(6)&(flagEncrypted|flagDescriptor) != int(f.Flags)&(flagEncrypted|flagDescriptor):
-			return "is stored in another way by its local header"
-		case f.Flags&flagDescriptor == 0 && size != 1<<32-1 && uint64(size) != f.UncompressedSize64:
-			return "has another size in its local header"
-		}
-		return ""
-	}
-	return "does not follow the file before it"
-}
-
 // admitZip takes a member into the bundle, or notes why not.
 func (s *scan) admitZip(r io.ReaderAt, f placed) {
 	path, ok := strings.CutPrefix(f.Name, s.b.top+"/")
-	isDir := strings.HasSuffix(f.Name, "/") && f.UncompressedSize64 == 0
+	file, _ := parsePath(path)
+	isDir := strings.HasSuffix(f.Name, "/")
 	switch {
 	case strings.ContainsAny(f.Name, "\\:\x00") || strings.HasPrefix(f.Name, "/") || !isDir && !fs.ValidPath(f.Name):
 		s.b.fault(FaultName, f.Name, "is not a plain relative path")
 	case !ok:
 		s.b.fault(FaultUnknown, f.Name, "is outside the top directory "+s.b.top)
-	case isDir && isBagDir(path):
+	case isDir && !isBagDir(path):
+		s.b.fault(FaultUnknown, path, "has no place in a bundle")
+	case isDir:
+		if f.Mode().Type() != fs.ModeDir || f.Flags&flagEncrypted != 0 || f.CRC32 != 0 || f.CompressedSize64 != 0 || f.UncompressedSize64 != 0 {
+			s.b.fault(FaultIrregular, path, "is a directory, but is not empty or also something else")
+		}
 	case f.Flags&flagEncrypted != 0:
 		s.b.fault(FaultIrregular, path, "is encrypted")
 	case f.Mode().Type() != 0:
@@ -197,7 +98,7 @@ func (s *scan) admitZip(r io.ReaderAt, f placed) {
 		s.b.fault(FaultIrregular, path, fmt.Sprintf("is compressed by the unknown method %d", f.Method))
 	case f.UncompressedSize64 > evidence.MaxContent:
 		s.b.fault(FaultSize, path, fmt.Sprintf("has %d bytes", f.UncompressedSize64))
-	case f.UncompressedSize64 > freeRatio && f.UncompressedSize64/maxRatio > f.CompressedSize64:
+	case file.Kind != KindContent && file.Kind != KindLog && f.UncompressedSize64 > freeRatio && f.UncompressedSize64/maxRatio > f.CompressedSize64:
 		s.b.fault(FaultSize, path, fmt.Sprintf("has %d bytes compressed to %d, more than %d to 1",
 			f.UncompressedSize64, f.CompressedSize64, maxRatio))
 	case f.Method == zip.Store && f.UncompressedSize64 != f.CompressedSize64:
