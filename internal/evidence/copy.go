@@ -189,6 +189,10 @@ func (b ContentRead) apply(f *frame) error {
 	if b.Offset+b.Length > c.Size {
 		return field("body.offset", "with length is past the copy's %d bytes", c.Size)
 	}
+	if c.Fetched == nil {
+		c.Fetched = &f.at.Time
+		f.changes.Copies = append(f.changes.Copies, c)
+	}
 	return nil
 }
 
@@ -214,7 +218,7 @@ func (f *frame) held(exhibit Name, number Number, holder identity.Principal) (Co
 	return c, nil
 }
 
-// CopyReceived is the holder's own statement of what arrived.
+// CopyReceived is the holder's own statement of what arrived, after bytes had left.
 type CopyReceived struct {
 	Exhibit Name          `json:"exhibit"`
 	Number  Number        `json:"number"`
@@ -235,6 +239,9 @@ func (b CopyReceived) apply(f *frame) error {
 	c, err := f.held(b.Exhibit, b.Number, f.event.Actor)
 	if err != nil {
 		return err
+	}
+	if c.Fetched == nil {
+		return f.forbid(c.CopyID.String(), "nothing of it has been fetched")
 	}
 	if want, _ := c.Digests.SHA256(); b.Size != c.Size || b.SHA256 != want {
 		return fmt.Errorf("%s: %w: what arrived is not what was issued", c.CopyID, ErrDigestsDiffer)

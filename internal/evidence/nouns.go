@@ -10,7 +10,7 @@ import (
 // The nouns are what a fold over the ledger yields. Each carries Changed, the
 // case sequence number of the entry that last changed its state: an event whose
 // actor had not seen that entry is stale. (For people, who belong to no case,
-// it counts the entries of no case.)
+// it counts the entries of no case.) That a copy was fetched is no such change.
 
 // Person is a principal whose key may sign, with what the lab knows of them.
 type Person struct {
@@ -98,6 +98,7 @@ type Copy struct {
 	Of        Number             `json:"of,omitempty"`       // the copy it was made from
 	To        identity.Principal `json:"to,omitempty"`       // to whom a working copy is bound
 	Purpose   string             `json:"purpose,omitempty"`  // for what
+	Fetched   *Time              `json:"fetched,omitempty"`  // when its person was first given bytes of it
 	Findings  []int              `json:"findings,omitempty"` // open findings against it
 	Changed   int64              `json:"changed"`
 }

@@ -238,11 +238,21 @@ func TestLawRefuses(t *testing.T) {
 		"receive a master":           {func(s S) E { return edit(s, func(b *evidence.CopyReceived) { b.Number = "M1" }) }, errTransition},
 		"receive another's":          {func(s S) E { return by("examiner1", s.good()["copy.received"]) }, forbidden},
 		"receive a returned copy":    {func(s S) E { return edit(s, func(b *evidence.CopyReceived) { b.Number = "W2" }) }, errTransition},
-		"receive other bytes":        {func(s S) E { return edit(s, func(b *evidence.CopyReceived) { b.SHA256[0]++ }) }, evidence.ErrDigestsDiffer},
-		"receive fewer bytes":        {func(s S) E { return edit(s, func(b *evidence.CopyReceived) { b.Size-- }) }, evidence.ErrDigestsDiffer},
-		"return a master":            {func(s S) E { return edit(s, func(b *evidence.CopyReturned) { b.Number = "M1" }) }, errTransition},
-		"return a returned copy":     {func(s S) E { return edit(s, func(b *evidence.CopyReturned) { b.Number = "W2" }) }, errTransition},
-		"return an unknown copy":     {func(s S) E { return edit(s, func(b *evidence.CopyReturned) { b.Number = "W9" }) }, notFound},
+		"receive what was not fetched": {func(s S) E {
+			return edit(s, func(b *evidence.CopyReceived) { b.Number, b.SHA256 = "W4", *s.sum("W4") })
+		}, errTransition},
+		"receive what was exported": {func(s S) E {
+			e := edit(s, func(b *evidence.ContentRead) { b.Number, b.Operation = "W4", evidence.Export })
+			if err := s.Do(e); err != nil {
+				panic(err)
+			}
+			return edit(s, func(b *evidence.CopyReceived) { b.Number, b.SHA256 = "W4", *s.sum("W4") })
+		}, nil},
+		"receive other bytes":    {func(s S) E { return edit(s, func(b *evidence.CopyReceived) { b.SHA256[0]++ }) }, evidence.ErrDigestsDiffer},
+		"receive fewer bytes":    {func(s S) E { return edit(s, func(b *evidence.CopyReceived) { b.Size-- }) }, evidence.ErrDigestsDiffer},
+		"return a master":        {func(s S) E { return edit(s, func(b *evidence.CopyReturned) { b.Number = "M1" }) }, errTransition},
+		"return a returned copy": {func(s S) E { return edit(s, func(b *evidence.CopyReturned) { b.Number = "W2" }) }, errTransition},
+		"return an unknown copy": {func(s S) E { return edit(s, func(b *evidence.CopyReturned) { b.Number = "W9" }) }, notFound},
 		"return as altered what is not": {func(s S) E {
 			return edit(s, func(b *evidence.CopyReturned) { b.Outcome = evidence.Altered })
 		}, fieldErr("body.outcome")},

@@ -14,8 +14,8 @@ import (
 
 // story is a lab in the middle of its work, with something in every state.
 //
-//	case open    E-001  M1 sealed; M2 quarantined; W1 issued to analyst1; W2 came back;
-//	                    W3 issued, then found damaged
+//	case open    E-001  M1 sealed; M2 quarantined; W1 issued to analyst1 and fetched;
+//	                    W2 came back; W3 issued, then found damaged; W4 issued
 //	             E-002  nothing yet
 //	case closed  E-001  M1 sealed
 //
@@ -71,8 +71,15 @@ func tell(t testing.TB) *story {
 		do("examiner1", s.open, evidence.CopyIssued{Facts: s.Facts(id, ""), Binding: binding})
 		return id
 	}
-	for range 3 {
+	for range 4 {
 		issue()
+	}
+	fetched := s.Event(identity.Service, s.open, evidence.ContentRead{
+		Exhibit: "E-001", Number: "W1", Operation: evidence.Fetch, Length: digest.Segment + 1,
+	})
+	fetched.OnBehalfOf = &evidence.OnBehalfOf{Principal: "analyst1", Method: "session"}
+	if err := s.Do(fetched); err != nil {
+		t.Fatal(err)
 	}
 	do("analyst1", s.open, s.returned("W2"))
 	bad := digest.SHA256(sha256.Sum256([]byte("damaged later")))

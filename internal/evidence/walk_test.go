@@ -94,6 +94,9 @@ func allowed(t *rapid.T, lab *evidencetest.Lab, e evidence.Event, at evidence.Po
 		if err != nil || c.Class != evidence.Working || c.To != to || c.State != evidence.Issued || c.Quarantined() {
 			t.Fatalf("%s to %s of %+v: %v", e.Kind(), to, c, err)
 		}
+		if _, received := e.Body.(evidence.CopyReceived); received && c.Fetched == nil {
+			t.Fatalf("%s of what never left: %+v", e.Kind(), c)
+		}
 	}
 	switch b := e.Body.(type) {
 	case evidence.ContentRead:
@@ -129,7 +132,11 @@ func allowed(t *rapid.T, lab *evidencetest.Lab, e evidence.Event, at evidence.Po
 		if len(c.Findings) < len(old.Findings) {
 			t.Fatalf("%s closed a finding of %+v", e.Kind(), old)
 		}
-		if c.Changed != at.CaseSeq {
+		if _, read := e.Body.(evidence.ContentRead); read {
+			if old.Fetched != nil || *c.Fetched != at.Time || c.Changed != old.Changed {
+				t.Fatalf("%s made of %+v\n%+v", e.Kind(), old, c)
+			}
+		} else if c.Changed != at.CaseSeq {
 			t.Fatalf("%s changed %s, which says that entry %d did", e.Kind(), c.CopyID, c.Changed)
 		}
 	}

@@ -229,6 +229,9 @@ func (d draw) ofCopy(kind int, copied evidence.Copy, other evidence.CaseID) evid
 	if !same {
 		sum = sha256.Sum256([]byte("changed"))
 	}
+	if kind == 19 && copied.Fetched == nil && d.choose(4) > 0 {
+		kind = 18 // first things first
+	}
 	var e evidence.Event
 	switch kind {
 	case 17, 18:
