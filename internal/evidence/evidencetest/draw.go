@@ -216,6 +216,9 @@ func (d draw) deposited(id uuid.UUID, other evidence.CaseID) evidence.Event {
 }
 
 func (d draw) ofCopy(kind int, copied evidence.Copy, other evidence.CaseID) evidence.Event {
+	if kind == 19 && d.choose(4) > 0 {
+		copied = d.fetched(copied)
+	}
 	if copied.Number == "" {
 		copied.CopyID = evidence.CopyID{Case: other, Exhibit: "E-001", Number: "W1"}
 	}
@@ -228,9 +231,6 @@ func (d draw) ofCopy(kind int, copied evidence.Copy, other evidence.CaseID) evid
 	same := d.choose(6) > 0
 	if !same {
 		sum = sha256.Sum256([]byte("changed"))
-	}
-	if kind == 19 && copied.Fetched == nil && d.choose(4) > 0 {
-		kind = 18 // first things first
 	}
 	var e evidence.Event
 	switch kind {
@@ -271,6 +271,16 @@ func (d draw) ofCopy(kind int, copied evidence.Copy, other evidence.CaseID) evid
 	}
 	e.OnBehalfOf = &evidence.OnBehalfOf{Principal: holder, Method: "session"}
 	return e
+}
+
+// fetched gives a copy that is with its person, if there is one.
+func (d draw) fetched(other evidence.Copy) evidence.Copy {
+	for _, id := range d.Copies {
+		if c, err := d.Copy(id); err == nil && c.Fetched != nil && c.State == evidence.Issued {
+			other = c
+		}
+	}
+	return other
 }
 
 func (d draw) end(c evidence.CaseID) evidence.ChainEnd {
