@@ -10,7 +10,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := $(if $(VERSION),-ldflags "-X main.version=$(VERSION)")
 FUZZTIME ?= 5s
 
-.PHONY: help build test check-quick vet lint race fuzz vuln tools bench demo demo-s3 generate generate-check clean
+.PHONY: help build test check-quick vet tidy lint race fuzz vuln tools bench demo demo-s3 generate generate-check clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,10 +33,16 @@ check-quick: vet ## build, vet and the tests once, without the race detector
 
 vet:
 	go vet ./... ./.ci/gate ./.ci/bench
+	GOFLAGS=-mod=readonly GOWORK=off go vet -C .ci/bench/tessera .
+	GOFLAGS=-mod=readonly GOWORK=off go build -C .ci/bench/tessera -o $(CURDIR)/bin/bench/tessera .
+
+tidy: ## fail if go.mod or go.sum is not what the code needs
+	@.ci/tidy.sh
 
 lint: ## the linters of .golangci.yml
 	@.ci/tools.sh golangci-lint >/dev/null
 	golangci-lint run --timeout 15m ./... ./.ci/gate ./.ci/bench
+	cd .ci/bench/tessera && golangci-lint run --timeout 15m --config $(CURDIR)/.golangci.yml
 
 race: ## the tests with the race detector; a skip is a failure
 	@.ci/tools.sh minio versitygw >/dev/null

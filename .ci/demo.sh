@@ -8,6 +8,10 @@ set -euo pipefail
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 store=${1:-directory}
+[[ $store == directory || $store == s3 ]] || {
+	echo "usage: demo.sh [s3]" >&2
+	exit 2
+}
 work=$(mktemp -d)
 pids=()
 
@@ -117,7 +121,8 @@ bold "The analyst gets a working copy, and never the master"
 say as examiner1 copy issue 2026-0042/E-001 --to analyst1 --purpose 'search for sent documents'
 say as analyst1 setup --server "$url" --principal analyst1 --key "$work/keys/analyst1" --verifier-key "$verifier"
 say as analyst1 copy fetch 2026-0042/E-001/W1 -o "$work/working.dd"
-cmp "$image" "$work/working.dd" && echo "the working copy is the image, byte for byte"
+cmp "$image" "$work/working.dd"
+echo "the working copy is the image, byte for byte"
 refused 6 as analyst1 copy fetch 2026-0042/E-001/M1 -o "$work/master.dd"
 say as analyst1 copy return 2026-0042/E-001/W1 --file "$work/working.dd" --note 'no documents found'
 
@@ -157,7 +162,7 @@ refused 1 as examiner1 verify "$work/tampered.zip"
 
 bold "The service stops; its own audit"
 kill "${pids[-1]}"
-wait "${pids[-1]}" || :
+wait "${pids[-1]}"
 unset 'pids[-1]'
 audit=()
 [[ $store != s3 ]] || audit=("${flags[@]:0:5}")

@@ -8,10 +8,7 @@ set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 before=$(mktemp -d)
 trap 'rm -rf "$before"' EXIT
-rooms=()
-for room in api cmd internal schema; do
-	[[ -d $room ]] && rooms+=("$room")
-done
+rooms=(api cmd internal schema)
 
 cp -r "${rooms[@]}" "$before"
 make --no-print-directory generate

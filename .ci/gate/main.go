@@ -1,6 +1,8 @@
-// Command gate runs "go test -json" with its own arguments and judges what comes
-// out more strictly than go test does:
+// Command gate runs "go test -json -count=1" with its own arguments and judges what
+// comes out more strictly than go test does:
 //
+//   - nothing is taken from the cache, which knows nothing of the programs that
+//     tests start;
 //   - a skipped test is a failure: what CI did not look at it cannot vouch for;
 //   - a test that began and never ended is a failure, and is named;
 //   - a package that failed without a failed test (it does not build, it panicked,
@@ -39,7 +41,7 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json"}, args...)...) //nolint:gosec // The arguments are the Makefile's.
+	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json", "-count=1"}, args...)...) //nolint:gosec // The arguments are the Makefile's.
 	cmd.Stderr = os.Stderr
 	events, err := cmd.StdoutPipe()
 	if err != nil {

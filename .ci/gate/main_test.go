@@ -91,6 +91,21 @@ func TestGate(t *testing.T) {
 	}
 }
 
+// TestGateAgain: what passed before is run again.
+func TestGateAgain(t *testing.T) {
+	t.Setenv("GOFLAGS", "")
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "go.mod"), "module example.test/x\n\ngo 1.26\n")
+	write(t, filepath.Join(dir, "x_test.go"), "package x\n\nimport \"testing\"\n\nfunc TestA(*testing.T) {}\n")
+	t.Chdir(dir)
+	for range 2 {
+		var out bytes.Buffer
+		if err := run(t.Context(), []string{"."}, &out); err != nil || strings.Contains(out.String(), "(cached)") {
+			t.Errorf("error %v, output\n%s", err, out.String())
+		}
+	}
+}
+
 // TestGateTruncated: a stream that breaks off is no success.
 func TestGateTruncated(t *testing.T) {
 	var out bytes.Buffer
