@@ -178,6 +178,21 @@ func facts(pairs ...string) func(io.Writer) error {
 	}
 }
 
+// quote writes words so that a shell takes them as they are.
+func quote(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		if w == "" || strings.Trim(w, plain) != "" {
+			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+		quoted[i] = w
+	}
+	return strings.Join(quoted, " ")
+}
+
+// plain is what means nothing to a shell.
+const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789./_-+=:,@%"
+
 func (a *app) place() (operator.Place, error) { return operator.NewPlace(a.config) }
 
 func (a *app) operatorConfig(retryFor time.Duration) (operator.Config, error) {

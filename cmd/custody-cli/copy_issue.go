@@ -106,8 +106,11 @@ func (a *app) issue(ctx context.Context, op *operator.Operator, path evidence.Pa
 		a.say("going on with the copy that was requested before, intake %s", id)
 	}
 	exhibit := evidence.Path{Case: path.Case, Exhibit: path.Exhibit}
-	for try := 1; ; try++ {
+	for n := 1; ; n++ {
 		status, err := a.await(ctx, op, id, master.Size)
+		if errors.Is(err, errFinal) {
+			err = try(err, "verify "+path.String()+"; when its cause is mended, give the command again: it requests another copy")
+		}
 		if err != nil {
 			return deposit{}, nil, err
 		}
@@ -125,7 +128,7 @@ func (a *app) issue(ctx context.Context, op *operator.Operator, path evidence.Pa
 			return deposit{}, nil, err
 		}
 		entry, err := op.Record(ctx, path.Case, evidence.CopyIssued{Facts: *status.Facts, Binding: binding}, false)
-		if errors.Is(err, evidence.ErrStale) && try < 5 {
+		if errors.Is(err, evidence.ErrStale) && n < 5 {
 			continue // another copy took the number: the facts are stated anew
 		}
 		if err != nil {
@@ -146,7 +149,7 @@ func requested(ctx context.Context, op *operator.Operator, path evidence.Path, b
 	}
 	i := slices.IndexFunc(intakes, func(s api.IntakeStatus) bool {
 		i := s.Intake
-		return i.State == evidence.Declared && i.Class == evidence.Working && i.By == op.Principal && i.Exhibit == path.Exhibit &&
+		return i.State == evidence.Declared && !s.Final && i.Class == evidence.Working && i.By == op.Principal && i.Exhibit == path.Exhibit &&
 			b == evidence.Binding{Of: i.Of, To: i.To, Purpose: i.Purpose}
 	})
 	if i < 0 {

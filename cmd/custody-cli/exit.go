@@ -47,6 +47,7 @@ var (
 	errIncomplete = errors.New("not everything that was asked for could be checked")
 	errUnfinished = errors.New("an intake of this is not finished")
 	errFile       = errors.New("would overwrite a file")
+	errFinal      = errors.New("the service has given it up")
 )
 
 // hint is an error with the next thing to try.
@@ -87,7 +88,7 @@ var exits = []struct {
 	{exitDenied, "ssh-add the key, or name a key file with custody-cli setup --key FILE", []error{identity.ErrAgentKey, operator.ErrNoAgent}},
 	{exitDenied, "", []error{evidence.ErrForbidden, identity.ErrPassphrase, identity.ErrKeyMode, identity.ErrKeyFile, fs.ErrPermission}},
 	{exitConflict, "look again with show or history, then decide again", []error{evidence.ErrStale}},
-	{exitConflict, "", []error{evidence.ErrExists, api.CodeTransition, errUnfinished, errFile, fs.ErrExist}},
+	{exitConflict, "", []error{evidence.ErrExists, api.CodeTransition, errUnfinished, errFinal, errFile, fs.ErrExist}},
 	{exitNotFound, "", []error{evidence.ErrNotFound, fs.ErrNotExist}},
 	{exitUnreachable, "try again", []error{
 		client.ErrUnreachable, client.ErrBusy, api.CodeUnavailable, api.CodeTimeout, context.DeadlineExceeded,

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -15,6 +17,10 @@ import (
 	"github.com/custodyd/custodyd/internal/operator"
 	"github.com/custodyd/custodyd/internal/source"
 )
+
+// errDeclared: a flag stands beside --resume or --abandon and contradicts the kept
+// declaration.
+var errDeclared = errors.New("it was declared otherwise")
 
 type ingestOptions struct {
 	exhibit, tool, witness, supervisor, place, writeBlocker string
@@ -93,19 +99,24 @@ func (o ingestOptions) run(ctx context.Context, a *app, files []string) (err err
 	switch {
 	case err != nil:
 		return err
-	case o.abandon != "" && found:
-		return o.end(ctx, a, op, kept, path)
 	case !found && (o.resume || o.abandon != ""):
-		return try(fmt.Errorf("unfinished intake of %s for %s: %w", set.Named, path, evidence.ErrNotFound), "give the command without --resume")
-	case found && !o.resume:
+		return try(fmt.Errorf("unfinished intake of %s for %s: %w", set.Named, path, evidence.ErrNotFound), "give the command without --resume and --abandon")
+	case found && !o.resume && o.abandon == "":
 		return try(fmt.Errorf("%w: intake %s of %s for %s", errUnfinished, kept.ID, set.Named, path),
 			"go on with --resume, or end it with --abandon REASON")
-	case found && !kept.Source.Same(set):
-		return fmt.Errorf("%s: %w, at the time of the intake %s", set.Named, source.ErrChanged, kept.ID)
 	}
 	var intake *operator.OpenIntake
 	if found {
-		intake, err = op.Resume(kept)
+		if err := o.agree(kept); err != nil {
+			return try(err, "leave the flag out, or end the intake with --abandon REASON and begin anew")
+		}
+		if o.abandon != "" {
+			return o.end(ctx, a, op, kept, path)
+		}
+		if !kept.Source.Same(set) {
+			return fmt.Errorf("%s: %w, at the time of the intake %s", set.Named, source.ErrChanged, kept.ID)
+		}
+		intake, err = o.goOn(op, kept)
 	} else {
 		intake, err = o.begin(ctx, op, path, set, declaration, logSum)
 	}
@@ -117,8 +128,12 @@ func (o ingestOptions) run(ctx context.Context, a *app, files []string) (err err
 	if done {
 		return errors.Join(err, intake.Done())
 	}
-	if err != nil && !errors.Is(err, source.ErrChanged) {
-		err = try(err, fmt.Sprintf("go on with: custody-cli ingest --exhibit %s --resume %s", path, strings.Join(files, " ")))
+	command := "custody-cli ingest --exhibit " + path.String()
+	switch {
+	case errors.Is(err, errFinal):
+		err = try(err, "end it with: "+command+" --abandon REASON "+quote(files))
+	case err != nil && !errors.Is(err, source.ErrChanged):
+		err = try(err, "go on with: "+command+" --resume "+quote(files))
 	}
 	return errors.Join(err, intake.Close())
 }
@@ -130,11 +145,85 @@ func (o ingestOptions) begin(ctx context.Context, op *operator.Operator, path ev
 	if d.Intake, err = op.NewID(); err != nil {
 		return nil, err
 	}
-	kept := operator.Intake{ID: d.Intake, Path: path.String(), Source: set, Algs: d.Declared.Algorithms(), LogSum: logSum, Log: o.log}
+	kept := operator.Intake{ID: d.Intake, Path: path.String(), Source: set, Algs: d.Declared.Algorithms(), LogSum: logSum}
+	if kept.Log, err = o.logPath(); err != nil {
+		return nil, err
+	}
 	if kept.Declared, err = op.Sign(ctx, path.Case, d); err != nil {
 		return nil, err
 	}
 	return op.KeepIntake(kept)
+}
+
+// agree refuses flags that say something else than what was declared: an intake goes
+// on, and ends, as the one it was begun as.
+func (o ingestOptions) agree(kept operator.Intake) error {
+	event, err := evidence.Parse(kept.Declared.Payload)
+	if err != nil {
+		return fmt.Errorf("intake %s: %w", kept.ID, err)
+	}
+	d, ok := event.Body.(evidence.IntakeDeclared)
+	if !ok {
+		return fmt.Errorf("intake %s: its declaration is a %s", kept.ID, event.Kind())
+	}
+	q := d.Acquisition
+	for _, f := range []struct{ name, given, declared string }{
+		{"tool", o.tool, q.Tool},
+		{"witness", o.witness, q.Witness},
+		{"supervisor", o.supervisor, q.Supervisor},
+		{"place", o.place, q.Place},
+		{"write-blocker", o.writeBlocker, q.WriteBlocker},
+		{"sha256", strings.ToLower(o.sha256), stated(d, digest.AlgSHA256)},
+		{"md5", strings.ToLower(o.md5), stated(d, digest.AlgMD5)},
+		{"sha1", strings.ToLower(o.sha1), stated(d, digest.AlgSHA1)},
+	} {
+		if f.given != "" && f.given != f.declared {
+			return fmt.Errorf("--%s: %w: %q, and intake %s was declared with %q", f.name, errDeclared, f.given, kept.ID, f.declared)
+		}
+	}
+	if o.log == "" {
+		return nil
+	}
+	text, err := readLog(o.log)
+	if err != nil {
+		return fmt.Errorf("--log: %w", err)
+	}
+	if digest.SHA256(sha256.Sum256(text)) != kept.LogSum {
+		return fmt.Errorf("--log: %w: %s is not the log that intake %s was declared with", errDeclared, o.log, kept.ID)
+	}
+	return nil
+}
+
+func stated(d evidence.IntakeDeclared, alg digest.Algorithm) string {
+	value, _ := d.Declared.Get(alg)
+	return value
+}
+
+// goOn opens a kept intake, with the place where its log is now.
+func (o ingestOptions) goOn(op *operator.Operator, kept operator.Intake) (*operator.OpenIntake, error) {
+	intake, err := op.Resume(kept)
+	if err != nil || o.log == "" {
+		return intake, err
+	}
+	if kept.Log, err = o.logPath(); err == nil {
+		err = intake.Rewrite(kept)
+	}
+	if err != nil {
+		return nil, errors.Join(err, intake.Close())
+	}
+	return intake, nil
+}
+
+// logPath is where the log lies, also for who goes on from another directory.
+func (o ingestOptions) logPath() (string, error) {
+	if o.log == "" {
+		return "", nil
+	}
+	path, err := filepath.Abs(o.log)
+	if err != nil {
+		return "", fmt.Errorf("--log: %w", err)
+	}
+	return path, nil
 }
 
 // declare makes the declaration from the flags, the files and the log.
@@ -149,7 +238,7 @@ func (o ingestOptions) declare(a *app, path evidence.Path, set source.Set) (evid
 		d.Files = len(set.Files)
 	}
 	var err error
-	if d.Declared, err = o.stated(); err != nil {
+	if d.Declared, err = o.digests(); err != nil {
 		return evidence.IntakeDeclared{}, err
 	}
 	if o.log != "" {
@@ -175,8 +264,8 @@ func (o ingestOptions) declare(a *app, path evidence.Path, set source.Set) (evid
 	return d, nil
 }
 
-// stated gives the digests that were given by flag.
-func (o ingestOptions) stated() (digest.Set, error) {
+// digests gives those that were given by flag.
+func (o ingestOptions) digests() (digest.Set, error) {
 	var set digest.Set
 	for _, f := range []struct {
 		alg   digest.Algorithm
@@ -201,8 +290,10 @@ func (o ingestOptions) end(ctx context.Context, a *app, op *operator.Operator, k
 	}
 	entry, err := op.Record(ctx, path.Case, evidence.IntakeAbandoned{Intake: kept.ID, Reason: o.abandon}, true)
 	if errors.Is(err, evidence.ErrNotFound) {
-		a.say("the service never heard of intake %s", kept.ID)
-		return intake.Done()
+		if err := intake.Done(); err != nil {
+			return err
+		}
+		return a.result(map[string]any{"forgotten": kept.ID}, line("intake %s forgotten: the service never heard of it", kept.ID))
 	}
 	if err != nil {
 		return errors.Join(err, intake.Close())

@@ -50,6 +50,9 @@ func (w *intakeWork) run(ctx context.Context) (done bool, err error) {
 	}); err != nil {
 		return false, err
 	}
+	if err := final(status); err != nil {
+		return false, err
+	}
 	switch status.Phase {
 	case api.PhaseAbandoned:
 		return true, &evidence.TransitionError{Subject: "intake " + w.intake.ID.String(), Kind: "copy.sealed", Reason: "it was abandoned: " + status.Intake.Reason}
@@ -286,6 +289,14 @@ func until(i evidence.Intake, c evidence.Case) time.Time {
 	return i.DeclaredAt.Time().Add(time.Duration(c.RetainDays) * 24 * time.Hour).Truncate(time.Second)
 }
 
+// final tells of an intake that the service has given up.
+func final(status api.IntakeStatus) error {
+	if !status.Final {
+		return nil
+	}
+	return fmt.Errorf("intake %s: %w: %s", status.Intake.Intake, errFinal, status.Problem)
+}
+
 // await waits until an intake is ready to be signed or over, with progress of the read-back.
 func (a *app) await(ctx context.Context, op *operator.Operator, id uuid.UUID, size int64) (api.IntakeStatus, error) {
 	m := a.meter("read back", size)
@@ -310,6 +321,9 @@ func (a *app) await(ctx context.Context, op *operator.Operator, id uuid.UUID, si
 			return status, nil
 		case api.PhaseSealed, api.PhaseIssued, api.PhaseQuarantined, api.PhaseAbandoned:
 			return status, nil
+		}
+		if err := final(status); err != nil {
+			return api.IntakeStatus{}, err
 		}
 		if status.Problem == "" {
 			stuck = time.Now()
