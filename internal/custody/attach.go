@@ -57,7 +57,7 @@ func (s *Service) Attach(ctx context.Context, c Caller, id uuid.UUID, role evide
 		if known, ok := record.Objects[role]; ok {
 			return known, nil // an answer was lost
 		}
-		put, err = s.objects.Stat(ctx, key(id, role), "")
+		put, err = s.existing(ctx, key(id, role), until)
 		if err != nil {
 			return evidence.Object{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}

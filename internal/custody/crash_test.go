@@ -120,7 +120,8 @@ type interruption struct {
 }
 
 // interruptions gives every point of a whole journey at which it can be
-// interrupted. A large image adds nothing but the putting of its midstates.
+// interrupted. A large image adds nothing but the putting of its midstates and more
+// steps of copying it.
 func interruptions(t *testing.T) (all []interruption, entries int) {
 	t.Helper()
 	for _, size := range []int{small, large} {
@@ -135,11 +136,11 @@ func interruptions(t *testing.T) (all []interruption, entries int) {
 		must(t, newJourney(l, size).run())
 		l.audit()
 		for _, p := range l.store.steps() {
-			if size == large && p.Method != "Put" {
+			if size == large && p.Method != "Put" && p.Method != "Copy" {
 				continue
 			}
 			all = append(all, interruption{p.String(), p, size})
-			if !slices.Contains([]string{"Open", "OpenUpload", "Stat"}, p.Method) { // these leave nothing behind
+			if p.Inside == 0 && !slices.Contains([]string{"Open", "OpenUpload", "Stat"}, p.Method) { // these leave nothing behind
 				p.After = true
 				all = append(all, interruption{p.String(), p, size})
 			}
@@ -182,6 +183,7 @@ func TestCrash(t *testing.T) {
 			if n := l.uploads(); n != 0 {
 				t.Errorf("%d uploads are remembered", n)
 			}
+			l.nothingLeft()
 		})
 	}
 }
@@ -210,6 +212,10 @@ func TestFault(t *testing.T) {
 				t.Error("the step was never reached")
 			}
 			l.audit()
+			l.nothingLeft()
+			if i.at.After && (i.at.Method == "Put" || i.at.Method == "Copy") && !slices.Contains(l.store.steps(), point{Method: "Extend", N: 1}) {
+				t.Error("what was made and not noted was taken as it is")
+			}
 		})
 	}
 }

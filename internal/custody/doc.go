@@ -9,21 +9,30 @@
 //
 //	after the step                        what is there                     who goes on
 //	intake.declared committed             the entry, an upload to receive   the client sends bytes, or abandons
-//	Begin of the store's upload           an empty upload, not noted        the next write begins another one; the
-//	                                                                        store's orphan holds no object
+//	Begin of the store's upload           an empty upload, not noted        Open, or the next write, has the store
+//	                                                                        forget it, and the next write begins another
 //	a part is durable                     a part, not noted                 the same part is written again
 //	the part is noted                     offset and hash state, and with   the client sends from the offset; after the
 //	                                      the last one that all are there   last one Open resumes the job
 //	Complete of the store's upload        the object, not noted             Open resumes the job: Complete again gives
 //	                                                                        the same object
-//	the midstate list is put              the list, not noted               Open resumes the job: the key is taken, the
-//	                                                                        list is read and must be the same
+//	inside a Copy, or a Put of the        an upload that nobody knows,      Open has the store forget it, before it
+//	midstate list, a log or a file list   perhaps as large as the copy      resumes the job; the client attaches again
+//	a Copy                                the object, not noted             Open resumes the job: the key is taken, what
+//	                                                                        is there is made durable and locked (Extend)
+//	the midstate list is put              the list, not noted               the same; the list is read and must be the same
+//	Attach put a log or a file list       the object, not noted             the client attaches it again: the same
 //	facts noted (phase ready)             all objects, explained by the     the client asks for the facts and signs
 //	                                      declaration
 //	copy.sealed committed                 the copy, no checkpoint over it   Open signs a checkpoint; the client sends the
 //	                                                                        same payload and gets the receipt
+//	intake.abandoned committed            an upload nobody will go on with  Open resumes the job: the writer ends, the
+//	                                                                        store forgets the upload, then the database
 //	checkpoint signed                     it is with the signer, not in     Open signs the same checkpoint again
 //	                                      the database
+//
+// What the service notes for itself may be lost, and so may the store forget an
+// upload: then the intake begins again at its first byte.
 //
 // The third hash is read from the medium after the bytes were made durable there:
 // part by part while later parts still come, where the store can give them back,

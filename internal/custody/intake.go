@@ -87,6 +87,9 @@ func (s *Service) statusIn(tx *database.Tx, id uuid.UUID) (IntakeStatus, error) 
 		return IntakeStatus{}, err
 	}
 	status.Phase, status.Problem, status.Final = u.Phase, u.Problem, u.Problem != ""
+	if u.Lost {
+		status.Problem = lostBytes
+	}
 	job := s.intakes.job(id)
 	status.Checked = job.checked.Load()
 	if problem := job.problem.Load(); problem != nil && status.Problem == "" {
@@ -139,7 +142,7 @@ func facts(tx *database.Tx, i evidence.Intake, u upload) (*evidence.Facts, error
 		Intake: i.Intake, Exhibit: i.Exhibit, Number: evidence.NumberOf(i.Class, x.Numbers[i.Class]+1), Size: i.Size,
 		Declared: u.Declared, Received: u.Received, ReadBack: u.ReadBack, ReadSource: u.ReadSource,
 	}
-	for _, role := range []evidence.Role{evidence.Content, evidence.Midstates, evidence.Files, evidence.ToolLog} {
+	for _, role := range roles {
 		if o, ok := u.Objects[role]; ok {
 			f.Objects = append(f.Objects, o)
 		}

@@ -3,6 +3,7 @@ package custody
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
@@ -88,6 +89,9 @@ func (u *Upload) send(ctx context.Context, store objectstore.Upload, p, before *
 	<-before.ended
 	if before.err != nil {
 		return before.err
+	}
+	if errors.Is(err, objectstore.ErrNoUpload) {
+		err = errors.Join(err, u.s.forget(ctx, u.intake.Intake, store))
 	}
 	if err != nil {
 		return fmt.Errorf("part %d: %w", p.number, storeFault(err))

@@ -1,6 +1,7 @@
 package custody_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,15 +16,19 @@ import (
 // errStore is what a faulty store answers.
 var errStore = errors.New("the store has a fault")
 
-// point is a place around one step of the store: before or after the n-th call
-// of a method.
+// point is a place around one step of the store, before or after the n-th call of
+// a method, or inside: where the call looks whether it may go on.
 type point struct {
 	Method string
 	N      int // from 1
 	After  bool
+	Inside int // from 1, or 0
 }
 
 func (p point) String() string {
+	if p.Inside > 0 {
+		return fmt.Sprintf("%s-%d-inside-%d", p.Method, p.N, p.Inside)
+	}
 	return fmt.Sprintf("%s-%d-%s", p.Method, p.N, map[bool]string{false: "before", true: "after"}[p.After])
 }
 
@@ -37,10 +42,11 @@ type store struct {
 	calls map[string]int
 	trace []point            // every step, in order
 	fail  func(p point) bool // nil: nothing fails
+	fault error              // what is wrong then; nil: errStore
 }
 
 // step does one step, unless it is to fail before or after.
-func (s *store) step(method string, do func() error) error {
+func (s *store) step(method string, do func(inside func(context.Context) context.Context) error) error {
 	s.mu.Lock()
 	if s.calls == nil {
 		s.calls = map[string]int{}
@@ -48,25 +54,28 @@ func (s *store) step(method string, do func() error) error {
 	s.calls[method]++
 	p := point{Method: method, N: s.calls[method]}
 	s.trace = append(s.trace, p)
-	fail := s.fail
+	fail, fault := s.fail, cmp.Or(s.fault, errStore)
 	s.mu.Unlock()
 	if fail != nil && fail(p) {
-		return fmt.Errorf("%s: %w", p, errStore)
+		return fmt.Errorf("%s: %w", p, fault)
 	}
-	if err := do(); err != nil {
+	if err := do(func(ctx context.Context) context.Context { return &inside{Context: ctx, s: s, p: p} }); err != nil {
 		return err
 	}
 	p.After = true
 	if fail != nil && fail(p) {
-		return fmt.Errorf("%s: %w", p, errStore)
+		return fmt.Errorf("%s: %w", p, fault)
 	}
 	return nil
 }
 
-func (s *store) setFail(fail func(point) bool) {
+func (s *store) setFail(fail func(point) bool) { s.setFault(fail, nil) }
+
+// setFault is setFail with what is wrong.
+func (s *store) setFault(fail func(point) bool, fault error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.fail = fail
+	s.fail, s.fault = fail, fault
 }
 
 func (s *store) steps() []point {
@@ -75,10 +84,38 @@ func (s *store) steps() []point {
 	return append([]point(nil), s.trace...)
 }
 
+// inside is the context of one step, at which the step looks now and then.
+type inside struct {
+	context.Context
+	s *store
+	p point
+}
+
+// Err implements [context.Context].
+func (i *inside) Err() error {
+	if err := i.Context.Err(); err != nil {
+		return err
+	}
+	i.s.mu.Lock()
+	i.p.Inside++
+	p := i.p
+	i.s.trace = append(i.s.trace, p)
+	fail := i.s.fail
+	i.s.mu.Unlock()
+	if fail != nil && fail(p) {
+		return fmt.Errorf("%s: %w", p, errStore)
+	}
+	return nil
+}
+
 func stepped[T any](s *store, method string, do func() (T, error)) (T, error) {
+	return steppedInside(s, method, func(func(context.Context) context.Context) (T, error) { return do() })
+}
+
+func steppedInside[T any](s *store, method string, do func(inside func(context.Context) context.Context) (T, error)) (T, error) {
 	var none, got T
-	err := s.step(method, func() (err error) {
-		got, err = do()
+	err := s.step(method, func(inside func(context.Context) context.Context) (err error) {
+		got, err = do(inside)
 		return err
 	})
 	if err != nil {
@@ -88,7 +125,9 @@ func stepped[T any](s *store, method string, do func() (T, error)) (T, error) {
 }
 
 func (s *store) Put(ctx context.Context, key string, r io.Reader, size int64, until time.Time) (objectstore.Object, error) {
-	return stepped(s, "Put", func() (objectstore.Object, error) { return s.Directory.Put(ctx, key, r, size, until) })
+	return steppedInside(s, "Put", func(inside func(context.Context) context.Context) (objectstore.Object, error) {
+		return s.Directory.Put(inside(ctx), key, r, size, until)
+	})
 }
 
 func (s *store) Begin(ctx context.Context, key string, size int64, until time.Time) (objectstore.Upload, error) {
@@ -111,11 +150,13 @@ func (s *store) OpenUpload(ctx context.Context, u objectstore.Upload) (*objectst
 }
 
 func (s *store) Complete(ctx context.Context, u objectstore.Upload, parts []objectstore.Part) (objectstore.Object, error) {
-	return stepped(s, "Complete", func() (objectstore.Object, error) { return s.Directory.Complete(ctx, u, parts) })
+	return steppedInside(s, "Complete", func(inside func(context.Context) context.Context) (objectstore.Object, error) {
+		return s.Directory.Complete(inside(ctx), u, parts)
+	})
 }
 
 func (s *store) Abort(ctx context.Context, u objectstore.Upload) error {
-	return s.step("Abort", func() error { return s.Directory.Abort(ctx, u) })
+	return s.step("Abort", func(func(context.Context) context.Context) error { return s.Directory.Abort(ctx, u) })
 }
 
 func (s *store) Stat(ctx context.Context, key, version string) (objectstore.Object, error) {
@@ -127,12 +168,18 @@ func (s *store) Open(ctx context.Context, o objectstore.Object, fromMedium bool)
 }
 
 func (s *store) Copy(ctx context.Context, src objectstore.Object, key string, until time.Time) (objectstore.Object, error) {
-	return stepped(s, "Copy", func() (objectstore.Object, error) { return s.Directory.Copy(ctx, src, key, until) })
+	return steppedInside(s, "Copy", func(inside func(context.Context) context.Context) (objectstore.Object, error) {
+		return s.Directory.Copy(inside(ctx), src, key, until)
+	})
+}
+
+func (s *store) Extend(ctx context.Context, o objectstore.Object, until time.Time) (objectstore.Object, error) {
+	return stepped(s, "Extend", func() (objectstore.Object, error) { return s.Directory.Extend(ctx, o, until) })
 }
 
 func (s *store) List(ctx context.Context, prefix string) iter.Seq2[objectstore.Object, error] {
 	return func(yield func(objectstore.Object, error) bool) {
-		if err := s.step("List", func() error { return nil }); err != nil {
+		if err := s.step("List", func(func(context.Context) context.Context) error { return nil }); err != nil {
 			yield(objectstore.Object{}, err)
 			return
 		}

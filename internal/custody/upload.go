@@ -47,6 +47,7 @@ type upload struct {
 	ReadSource string                            `json:"read_source,omitempty"`
 	Objects    map[evidence.Role]evidence.Object `json:"objects,omitempty"`
 	Problem    string                            `json:"problem,omitempty"` // why it cannot go on, for good
+	Lost       bool                              `json:"lost,omitempty"`    // the store has forgotten what was sent
 }
 
 func saveUpload(tx *database.Tx, id uuid.UUID, u upload) error {
@@ -57,8 +58,20 @@ func saveUpload(tx *database.Tx, id uuid.UUID, u upload) error {
 	return tx.SaveUpload(database.Upload{Intake: id, Phase: string(u.Phase), Doc: doc})
 }
 
+// loadUpload reads the record of an intake under way. Where there is none any more
+// it begins again.
 func loadUpload(tx *database.Tx, id uuid.UUID) (upload, error) {
 	row, err := tx.Upload(id)
+	if errors.Is(err, evidence.ErrNotFound) {
+		i, e := tx.Intake(id)
+		switch {
+		case e != nil || i.State != evidence.Declared:
+			return upload{}, err
+		case i.Class == evidence.Master:
+			return upload{Phase: Receiving}, nil
+		}
+		return upload{Phase: Copying}, nil
+	}
 	if err != nil {
 		return upload{}, err
 	}
@@ -208,12 +221,11 @@ func (s *Service) OpenUpload(ctx context.Context, c Caller, id uuid.UUID) (*Uplo
 
 // durable tells how many bytes of an intake are noted as durable.
 func durable(tx *database.Tx, id uuid.UUID) (int64, error) {
-	parts, err := tx.Parts(id)
-	if err != nil || len(parts) == 0 {
-		return 0, err
+	last, err := tx.LastPart(id)
+	if errors.Is(err, evidence.ErrNotFound) {
+		return 0, nil
 	}
-	last := parts[len(parts)-1]
-	return last.Offset + last.Size, nil
+	return last.Offset + last.Size, err
 }
 
 // WriteFrom takes the bytes from offset on, part by part, each hashed while it
@@ -232,10 +244,7 @@ func (u *Upload) WriteFrom(ctx context.Context, offset int64, r io.Reader) (n in
 	if err := u.s.takeOver(ctx, u.intake.Intake, me); err != nil {
 		return 0, err
 	}
-	defer func() {
-		u.s.uploads.CompareAndDelete(u.intake.Intake, me)
-		close(me.done)
-	}()
+	defer u.s.release(u.intake.Intake, me)
 	if err := u.s.Cause(); err != nil {
 		return 0, err
 	}
@@ -265,6 +274,12 @@ func (s *Service) takeOver(ctx context.Context, id uuid.UUID, w *writer) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// release lets another writer begin.
+func (s *Service) release(id uuid.UUID, w *writer) {
+	s.uploads.CompareAndDelete(id, w)
+	close(w.done)
 }
 
 // session is one run of parts: the store's upload and the hasher beside it.
@@ -344,7 +359,7 @@ func (u *upload) receive(id uuid.UUID, all digest.Set) error {
 	if u.Phase != Receiving {
 		return &evidence.TransitionError{Subject: "intake " + id.String(), Kind: "upload", Reason: "it is " + string(u.Phase) + " already"}
 	}
-	u.Phase, u.Received = Received, all
+	u.Phase, u.Received, u.Lost = Received, all, false
 	return nil
 }
 
@@ -359,13 +374,11 @@ func (u *Upload) resume(ctx context.Context, offset int64) (*session, error) {
 		if record, err = loadUpload(tx, u.intake.Intake); err != nil {
 			return err
 		}
-		parts, err := tx.Parts(u.intake.Intake)
-		if err != nil || len(parts) == 0 {
-			return err
+		last, err := tx.LastPart(u.intake.Intake)
+		if errors.Is(err, evidence.ErrNotFound) {
+			return nil
 		}
-		last := parts[len(parts)-1]
-		at, run.next = last.Offset+last.Size, last.Number+1
-		state, err = tx.LastState(u.intake.Intake)
+		at, run.next, state = last.Offset+last.Size, last.Number+1, last.State
 		return err
 	})
 	if err != nil {
@@ -374,23 +387,20 @@ func (u *Upload) resume(ctx context.Context, offset int64) (*session, error) {
 	if record.Phase == Abandoned {
 		return nil, abandoned(u.intake.Intake)
 	}
+	if record.Problem != "" {
+		return nil, stuck(u.intake.Intake, record.Problem)
+	}
 	if record.Phase != Receiving {
 		return nil, nil
 	}
 	if at != offset {
 		return nil, fmt.Errorf("%w: the upload stands at byte %d, not %d", evidence.ErrStale, at, offset)
 	}
-	if record.Store == nil {
-		begun, err := u.s.objects.Begin(ctx, key(u.intake.Intake, evidence.Content), u.intake.Size, u.until)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
-		if err := u.s.updateUpload(ctx, u.intake.Intake, func(r *upload) error { r.Store = &begun; return nil }); err != nil {
-			return nil, err
-		}
-		record.Store = &begun
+	if record.Store != nil {
+		run.store = *record.Store
+	} else if run.store, err = u.begin(ctx); err != nil {
+		return nil, err
 	}
-	run.store = *record.Store
 	if state == nil {
 		run.hasher = digest.NewHasher(u.intake.Declared.Algorithms()...)
 		return run, nil
@@ -407,7 +417,7 @@ func (u *Upload) resume(ctx context.Context, offset int64) (*session, error) {
 // tells the store.
 func abandon(tx *database.Tx, id uuid.UUID) error {
 	u, err := loadUpload(tx, id)
-	if err != nil {
+	if err != nil && !errors.Is(err, evidence.ErrNotFound) {
 		return err
 	}
 	u.Phase = Abandoned

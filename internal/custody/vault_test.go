@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/custodyd/custodyd/internal/custody"
 	"github.com/custodyd/custodyd/internal/database"
 	"github.com/custodyd/custodyd/internal/digest"
 	"github.com/custodyd/custodyd/internal/evidence"
@@ -56,6 +57,22 @@ func (l *lab) audit() {
 	l.continues(before, checkpoint)
 	l.auditObjects(state)
 	l.auditReceipts(entries, checkpoint)
+
+	report, err := custody.Audit(l.ctx(), custody.AuditConfig{
+		Database: l.db, Objects: l.store.Directory, Key: l.signer.Key(), Signed: l.signer.Last(), Workers: 1,
+	})
+	must(l.t, err)
+	for _, f := range report.Findings {
+		l.t.Errorf("audit: %s", f)
+	}
+}
+
+// nothingLeft demands that the store holds no upload that nobody goes on with.
+func (l *lab) nothingLeft() {
+	l.t.Helper()
+	if n := l.partials(); n != 0 {
+		l.t.Errorf("%d uploads were left in the store", n)
+	}
 }
 
 // fold replays all entries: form, chains, signatures and law.

@@ -70,6 +70,8 @@ var (
 	ErrFormat = errors.New("not a database of custodyd")
 	// ErrNewer: a newer program has written the file.
 	ErrNewer = errors.New("database is newer than this program")
+	// ErrOlder: an older program has written the file, and it is not to be migrated.
+	ErrOlder = errors.New("database is older than this program: start the service once")
 	// ErrDamaged: pages, tables, triggers or rows are not as they have to be.
 	ErrDamaged = errors.New("database is damaged")
 )
@@ -84,7 +86,7 @@ type Meta struct {
 type DB struct {
 	meta   Meta
 	lock   *os.File
-	writer *sqlx.DB
+	writer *sqlx.DB // nil when opened as it is
 	reader *sqlx.DB
 	failed atomic.Bool // a COMMIT has failed
 }
@@ -193,6 +195,63 @@ func lockAndOpen(ctx context.Context, path string) (*DB, error) {
 	return open(ctx, path, lock)
 }
 
+// OpenAsIs opens a database file for looking at it alone: nothing is migrated, and
+// Update fails. It opens damaged ones too, if their header is whole: see Damage. The
+// errors are those of Open, and ErrOlder.
+func OpenAsIs(ctx context.Context, path string) (*DB, error) {
+	db, err := openAsIs(ctx, path)
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	return db, nil
+}
+
+func openAsIs(ctx context.Context, path string) (*DB, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkHeader(path); err != nil {
+		return nil, err
+	}
+	lock, err := takeLock(path)
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{lock: lock, reader: connect(path, reading)}
+	current, target, err := versions(ctx, db.reader)
+	switch {
+	case errors.Is(err, ErrNewer):
+	case err != nil:
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	case current < target:
+		err = fmt.Errorf("%w: version %d, this program's is %d", ErrOlder, current, target)
+	default:
+		err = db.readMeta(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// Damage tells what is wrong with pages, indexes, constraints, tables and triggers,
+// in SQLite's words and ours. It reads the whole file.
+func (db *DB) Damage(ctx context.Context) ([]string, error) {
+	found, err := pragma(ctx, db.reader, "PRAGMA integrity_check(100)")
+	if err != nil {
+		return nil, fmt.Errorf("check database: %w", err)
+	}
+	err = checkSchema(ctx, db.reader)
+	if errors.Is(err, ErrDamaged) {
+		return append(found, err.Error()), nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("check database: %w", err)
+	}
+	return found, nil
+}
+
 // open takes the lock over: it is released when opening fails.
 func open(ctx context.Context, path string, lock *os.File) (*DB, error) {
 	db := &DB{lock: lock, writer: connect(path, writing), reader: connect(path, reading)}
@@ -213,12 +272,16 @@ func (db *DB) prepare(ctx context.Context) error {
 	if err := checkSchema(ctx, db.writer); err != nil {
 		return err
 	}
+	return db.readMeta(ctx)
+}
+
+func (db *DB) readMeta(ctx context.Context) error {
 	for key, value := range map[string]*string{"origin": &db.meta.Origin, "verifier_key": &db.meta.VerifierKey} {
-		query := db.writer.Rebind("SELECT value FROM meta WHERE key = ?")
-		if err := db.writer.GetContext(ctx, value, query, key); errors.Is(err, sql.ErrNoRows) {
+		query := db.reader.Rebind("SELECT value FROM meta WHERE key = ?")
+		if err := db.reader.GetContext(ctx, value, query, key); errors.Is(err, sql.ErrNoRows) {
 			return fmt.Errorf("%w: meta has no %s", ErrDamaged, key)
 		} else if err != nil {
-			return err
+			return fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
 	}
 	return nil
@@ -229,5 +292,9 @@ func (db *DB) Meta() Meta { return db.meta }
 
 // Close waits for transactions under way, and lets go of the file.
 func (db *DB) Close() error {
-	return errors.Join(db.reader.Close(), db.writer.Close(), db.lock.Close())
+	var err error
+	if db.writer != nil {
+		err = db.writer.Close()
+	}
+	return errors.Join(db.reader.Close(), err, db.lock.Close())
 }

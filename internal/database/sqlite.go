@@ -98,29 +98,57 @@ func checkHeader(path string) (err error) {
 
 // checkPages has SQLite look for damage.
 func checkPages(ctx context.Context, db *sqlx.DB) error {
-	var found []string
-	if err := db.SelectContext(ctx, &found, "PRAGMA quick_check(10)"); err != nil {
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	found, err := pragma(ctx, db, "PRAGMA quick_check(10)")
+	if err == nil && len(found) > 0 {
+		err = errors.New(strings.Join(found, "; "))
 	}
-	if !slices.Equal(found, []string{"ok"}) {
-		return fmt.Errorf("%w: %s", ErrDamaged, strings.Join(found, "; "))
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return nil
 }
 
-// migrate brings the tables to this program's version.
-func migrate(ctx context.Context, db *sqlx.DB) error {
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db.DB, schema.Migrations,
-		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
-	if err != nil {
-		return err
+// pragma runs one of SQLite's checks, and gives what it found.
+func pragma(ctx context.Context, db *sqlx.DB, text string) ([]string, error) {
+	var found []string
+	if err := db.SelectContext(ctx, &found, text); err != nil {
+		return nil, err
 	}
-	current, target, err := provider.GetVersions(ctx)
+	if slices.Equal(found, []string{"ok"}) {
+		return nil, nil
+	}
+	return found, nil
+}
+
+// versions gives the version of the file and of this program.
+func versions(ctx context.Context, db *sqlx.DB) (current, target int64, err error) {
+	provider, err := migrations(db)
 	if err != nil {
-		return err
+		return 0, 0, err
+	}
+	if current, target, err = provider.GetVersions(ctx); err != nil {
+		return 0, 0, err
 	}
 	if current > target {
-		return fmt.Errorf("%w: version %d, known are versions up to %d", ErrNewer, current, target)
+		return 0, 0, fmt.Errorf("%w: version %d, known are versions up to %d", ErrNewer, current, target)
+	}
+	return current, target, nil
+}
+
+func migrations(db *sqlx.DB) (*goose.Provider, error) {
+	return goose.NewProvider(goose.DialectSQLite3, db.DB, schema.Migrations,
+		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+}
+
+// migrate brings the tables to this program's version.
+func migrate(ctx context.Context, db *sqlx.DB) error {
+	current, target, err := versions(ctx, db)
+	if err != nil {
+		return err
+	}
+	provider, err := migrations(db)
+	if err != nil {
+		return err
 	}
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("migrate from version %d to %d: %w", current, target, err)

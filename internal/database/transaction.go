@@ -32,6 +32,9 @@ type Tx struct {
 // means that nothing was written; ErrCommit that nobody knows. ctx is for waiting:
 // once begun, the transaction goes on to its end.
 func (db *DB) Update(ctx context.Context, fn func(*Tx) error) (err error) {
+	if db.writer == nil {
+		return errors.New("begin update: the database was opened for looking at it")
+	}
 	conn, err := db.writer.Connx(ctx)
 	if err != nil {
 		return fmt.Errorf("begin update: %w", err)

@@ -99,14 +99,16 @@ func (tx *Tx) Parts(intake uuid.UUID) ([]Part, error) {
 	return parts, nil
 }
 
-// LastState gives the State of the newest part, or ErrNotFound when there is none.
-func (tx *Tx) LastState(intake uuid.UUID) ([]byte, error) {
-	var state []byte
-	err := tx.one("SELECT state FROM upload_parts WHERE intake = ? ORDER BY number DESC LIMIT 1", []any{intake[:]}, &state)
+// LastPart gives the newest part with its State, without Doc and Midstates; or
+// ErrNotFound when there is none.
+func (tx *Tx) LastPart(intake uuid.UUID) (Part, error) {
+	var p Part
+	err := tx.one("SELECT number, start, size, state FROM upload_parts WHERE intake = ? ORDER BY number DESC LIMIT 1",
+		[]any{intake[:]}, &p.Number, &p.Offset, &p.Size, &p.State)
 	if err != nil {
-		return nil, fmt.Errorf("read state of upload %s: %w", intake, err)
+		return Part{}, fmt.Errorf("read last part of upload %s: %w", intake, err)
 	}
-	return state, nil
+	return p, nil
 }
 
 // Midstates gives the Midstates of all parts, one after the other.
@@ -125,15 +127,21 @@ func (tx *Tx) Midstates(intake uuid.UUID) ([]byte, error) {
 	return all, nil
 }
 
+// DropParts forgets the parts of an upload.
+func (tx *Tx) DropParts(intake uuid.UUID) error {
+	if err := tx.exec("DELETE FROM upload_parts WHERE intake = ?", intake[:]); err != nil {
+		return fmt.Errorf("drop parts of upload %s: %w", intake, err)
+	}
+	return nil
+}
+
 // DropUpload forgets an upload and its parts, if there is one.
 func (tx *Tx) DropUpload(intake uuid.UUID) error {
-	for _, query := range []string{
-		"DELETE FROM upload_parts WHERE intake = ?",
-		"DELETE FROM uploads WHERE intake = ?",
-	} {
-		if err := tx.exec(query, intake[:]); err != nil {
-			return fmt.Errorf("drop upload %s: %w", intake, err)
-		}
+	if err := tx.DropParts(intake); err != nil {
+		return err
+	}
+	if err := tx.exec("DELETE FROM uploads WHERE intake = ?", intake[:]); err != nil {
+		return fmt.Errorf("drop upload %s: %w", intake, err)
 	}
 	return nil
 }

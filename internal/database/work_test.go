@@ -75,7 +75,7 @@ func TestUploads(t *testing.T) {
 		{Number: 3, Offset: 100, Size: 1 << 40, Doc: []byte(`{"etag":"3"}`), State: []byte("state 3"), Midstates: bytes.Repeat([]byte{3}, 64)},
 	}
 	update(t, db, func(tx *Tx) error {
-		if _, err := tx.LastState(a); !errors.Is(err, ErrNotFound) {
+		if _, err := tx.LastPart(a); !errors.Is(err, ErrNotFound) {
 			t.Errorf("state of none: %v", err)
 		}
 		return errors.Join(
@@ -102,8 +102,9 @@ func TestUploads(t *testing.T) {
 		if diff := cmp.Diff(want, gotParts); diff != "" || err != nil {
 			t.Errorf("parts: %v %s", err, diff)
 		}
-		if state, err := tx.LastState(a); string(state) != "state 3" || err != nil {
-			t.Errorf("state: %q, %v", state, err)
+		last := Part{Number: parts[2].Number, Offset: parts[2].Offset, Size: parts[2].Size, State: []byte("state 3")}
+		if got, err := tx.LastPart(a); !cmp.Equal(got, last) || err != nil {
+			t.Errorf("last part: %+v, %v", got, err)
 		}
 		midstates, err := tx.Midstates(a)
 		if want := append(bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{3}, 64)...); !bytes.Equal(midstates, want) || err != nil {
