@@ -385,7 +385,7 @@ func TestSealEndsItsBatch(t *testing.T) {
 	l := newLab(t)
 	l.openCase()
 	events := []evidence.Event{
-		l.event("admin", "", evidence.PersonRevoked{Principal: "custodian1", Reason: "left"}),
+		l.event("examiner1", "", evidence.CaseOpened{Reference: "2026-0043", Title: "Another", RetainDays: 30}),
 		l.event("admin", "", evidence.PersonRevoked{Principal: "analyst2", Reason: "left"}),
 		l.event("examiner1", theCase, exhibit("E-002")),
 	}

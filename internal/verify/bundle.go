@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/custodyd/custodyd/internal/bundle"
 	"github.com/custodyd/custodyd/internal/evidence"
@@ -48,12 +48,21 @@ func Bundle(ctx context.Context, b *bundle.Bundle, o Options) (Report, error) {
 		return Report{}, fmt.Errorf("verify bundle: %w", err)
 	}
 	j.limits()
-	found := j.r.Findings
-	j.r.Findings = []Finding{}
+	found := j.r.Found
+	j.r.Found = newFound()
 	j.r.faults(b) // first, though the last of them are known only now
-	j.r.Findings = append(j.r.Findings, found...)
+	j.r.join(found)
 	j.r.conclude()
 	return j.r, nil
+}
+
+// NoBundle is the report on what bundle.Open or bundle.OpenDir refused as a
+// bundle.ErrFormat.
+func NoBundle(path string, err error) Report {
+	r := newReport()
+	r.find(CodeNoBundle, path, "%v", err)
+	r.conclude()
+	return r
 }
 
 // judge is one judgement of a bundle.
@@ -93,17 +102,10 @@ func (j *judge) checkpoint() {
 	j.note = note
 	tree, err := ledger.OpenCheckpoint(note, j.key)
 	signed := err == nil
-	switch {
-	case signed:
+	if signed {
 		j.parts()
-	case errors.Is(err, ledger.ErrUnsigned):
-		j.r.find(CodeCheckpointSignature, bundle.CheckpointFile, "%v", err)
-	case errors.Is(err, ledger.ErrOrigin):
-		j.r.find(CodeCheckpointOrigin, bundle.CheckpointFile, "%v", err)
-	default:
-		j.r.find(CodeCheckpointForm, bundle.CheckpointFile, "%v", err)
-	}
-	if !signed {
+	} else {
+		j.r.find(checkpointCode(err), bundle.CheckpointFile, "%v", err)
 		// Nobody vouches for it; still, do the entries agree with it?
 		body, _, _ := bytes.Cut(note, []byte("\n\n"))
 		if tree, err = ledger.ParseCheckpoint(append(bytes.Clone(body), '\n')); err != nil {
@@ -170,9 +172,7 @@ func (j *judge) summary() {
 			ID: c.ID, Reference: c.Reference, Title: c.Title, Jurisdictions: c.Jurisdictions, State: c.State,
 			Entries: j.chains.CaseHead(j.id).Size,
 		}
-		if top := j.b.Reference(); top != "" && top != string(c.Reference) {
-			j.r.find(Code(bundle.FaultReference), top, "the bundle is named so, its case is %s", c.Reference)
-		}
+		j.bag(c.Reference)
 	}
 	all := j.state.All()
 	j.copies = map[evidence.CopyID]evidence.Copy{}
@@ -182,11 +182,10 @@ func (j *judge) summary() {
 	})
 	for _, c := range all.Copies {
 		j.copies[c.CopyID] = c
-		content, _ := c.Object(evidence.Content)
 		j.r.Copies = append(j.r.Copies, Copy{
 			Copy: c.String(), Class: c.Class, Title: c.Title, Size: c.Size, Digests: c.Digests, State: c.State,
-			Quarantined: c.Quarantined(), Custodian: c.Custodian, Of: c.Of, To: c.To, Lock: c.Lock,
-			RetainUntil: content.RetainUntil, ReadSource: j.sources[c.CopyID], id: c.CopyID,
+			Quarantined: c.Quarantined(), Open: c.Findings, Custodian: c.Custodian, Of: c.Of, To: c.To, Lock: c.Lock,
+			RetainUntil: lockedUntil(c), ReadSource: j.sources[c.CopyID], id: c.CopyID,
 		})
 	}
 	slices.SortFunc(all.Findings, func(x, y evidence.Finding) int { return cmp.Compare(x.Number, y.Number) })
@@ -197,20 +196,78 @@ func (j *judge) summary() {
 	}
 }
 
+// bag compares what nobody has signed with what was.
+func (j *judge) bag(reference evidence.Name) {
+	if top := j.b.Reference(); top != "" && top != string(reference) {
+		j.r.find(Code(bundle.FaultReference), top, "the bundle is named so, its case is %s", reference)
+	}
+	info, ok := j.b.BagInfo()
+	if !ok {
+		return // a fault of the container
+	}
+	if info.Reference != string(reference) {
+		j.r.find(Code(bundle.FaultReference), bundle.BagInfoFile, "is of the case %q, the entries are of %s", info.Reference, reference)
+	}
+	if origin := j.origin(); info.Origin != string(origin) {
+		j.r.find(Code(bundle.FaultBag), bundle.BagInfoFile, "names the ledger %q, the entries are of %s", info.Origin, origin)
+	}
+	if e := j.r.Export; e != nil && info.Date != e.Time.Std().Format(time.DateOnly) {
+		j.r.find(Code(bundle.FaultBag), bundle.BagInfoFile, "has the date %q, the export was made %s", info.Date, e.Time)
+	}
+	if !j.b.KnownReadme(reference, j.origin()) {
+		j.r.note("%s is not what this version of the program writes: it can be of another version, or of somebody else. "+
+			"Take commands to be pasted from the program's documentation", bundle.ReadmeFile)
+	}
+}
+
+// lockedUntil tells how long all objects of a copy are locked; nil, where one is not.
+func lockedUntil(c evidence.Copy) *evidence.Time {
+	until := c.Objects[0].RetainUntil
+	for _, o := range c.Objects {
+		if o.RetainUntil == nil || until == nil {
+			return nil
+		}
+		if o.RetainUntil.Time().Before(until.Time()) {
+			until = o.RetainUntil
+		}
+	}
+	return until
+}
+
+// locked names the copies with a lock of that kind, and where it is not on their bytes,
+// on what it is.
+func (j *judge) locked(lock string) string {
+	var names []string
+	for _, c := range j.r.Copies {
+		var roles []string
+		for _, o := range j.copies[c.id].Objects {
+			if o.Lock == lock {
+				roles = append(roles, string(o.Role))
+			}
+		}
+		switch {
+		case slices.Contains(roles, string(evidence.Content)):
+			names = append(names, c.Copy)
+		case len(roles) > 0:
+			names = append(names, fmt.Sprintf("%s (%s)", c.Copy, strings.Join(roles, " and ")))
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
 // limits says what the report does not cover, and what should be known beside it.
 func (j *judge) limits() {
-	for _, n := range []struct {
-		of   func(Copy) bool
-		text string
-	}{
-		{func(c Copy) bool { return c.Lock == "none" }, "nothing in the store keeps them from being changed or deleted (lock: none)"},
-		{func(c Copy) bool { return c.Lock == "directory" }, "the store is a directory, whose administrator can change or delete them (lock: directory)"},
-		{func(c Copy) bool { return c.Lock == "governance" }, "some administrators of the store can lift their locks (lock: governance)"},
-		{func(c Copy) bool { return c.ReadSource == "cache" }, "when sealed they were read back from memory, the medium could not be asked"},
+	for _, n := range []struct{ lock, text string }{
+		{"none", "nothing in the store keeps them from being changed or deleted (lock: none)"},
+		{"directory", "the store is a directory, whose administrator can change or delete them (lock: directory)"},
+		{"governance", "some administrators of the store can lift their locks (lock: governance)"},
 	} {
-		if copies := j.r.those(n.of); copies != "" {
-			j.r.note("%s: %s", copies, n.text)
+		if objects := j.locked(n.lock); objects != "" {
+			j.r.note("%s: %s", objects, n.text)
 		}
+	}
+	if copies := j.r.those(func(c Copy) bool { return c.ReadSource == "cache" }); copies != "" {
+		j.r.note("%s: when sealed they were read back from memory, the medium could not be asked", copies)
 	}
 	if j.o.Policy == nil {
 		origin := j.key.Origin()
@@ -227,7 +284,6 @@ func (j *judge) limits() {
 	j.r.unchecked(false, "outside witnesses and time stamps: none is demanded, so the times are those of the ledger's own clock, "+
 		"and that others were shown the same ledger rests on its key")
 	j.r.unchecked(false, "other cases: of them there are only hashes here, so a reference, an upload or an id used in two cases would not show")
-	j.r.unchecked(false, "%s and %s: nobody has signed them", bundle.ReadmeFile, bundle.BagInfoFile)
 	if absent := j.r.those(func(c Copy) bool { return c.Content == "" }); absent != "" {
 		j.r.unchecked(false, "the bytes of %s: they are not in the bundle. Check a file with custody-cli verify FILE --against BUNDLE", absent)
 	}

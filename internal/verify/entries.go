@@ -30,13 +30,15 @@ type entry struct {
 
 	payload, signature []byte // nil when missing
 	event              *evidence.Event
+	newer              *newer             // instead of event: what this program does not know
 	key                identity.PublicKey // that must have signed; zero: not known
+	rekeyed            bool               // keys may have changed before it in ways that this program does not know
 
 	found []Finding
 }
 
 func (e *entry) find(code Code, format string, args ...any) {
-	e.found = append(e.found, Finding{Code: code, Subject: fmt.Sprintf("entry %d", e.seq), Detail: fmt.Sprintf(format, args...)})
+	e.found = append(e.found, NewFinding(code, fmt.Sprintf("entry %d", e.seq), format, args...))
 }
 
 // entries judges all that the ledger's entries consist of: in parallel what concerns
@@ -128,7 +130,7 @@ func (j *judge) batch(ctx context.Context, batch []*entry) error {
 		return err
 	}
 	for _, e := range batch {
-		j.r.Findings = append(j.r.Findings, e.found...)
+		j.r.add(e.found...)
 	}
 	return nil
 }
@@ -185,7 +187,11 @@ func (e *entry) checkPayload(what string) {
 	}
 	event, err := evidence.Parse(e.payload)
 	if err != nil {
-		e.find(CodePayloadForm, "%v", err)
+		if e.newer = asNewer(e.payload, err); e.newer == nil {
+			e.find(CodePayloadForm, "%v", err)
+		} else if n := e.newer; n.Log != string(e.envelope.Log) || n.Case != evidence.CaseID(e.envelope.Case) {
+			e.find(CodePayloadEnvelope, "the payload is for another ledger or case")
+		}
 		return
 	}
 	e.event = &event
@@ -231,6 +237,22 @@ func (e *entry) signed() {
 		return
 	}
 	if err := identity.Verify(e.key, identity.NamespaceEvent, e.payload, e.signature); err != nil {
-		e.find(CodeSignature, "by %s: %v", e.event.Actor, err)
+		e.find(e.rekeying(CodeSignature), "by %s: %v", e.actor(), err)
 	}
+}
+
+// actor gives who the payload says it is by.
+func (e *entry) actor() identity.Principal {
+	if e.newer != nil {
+		return e.newer.Actor
+	}
+	return e.event.Actor
+}
+
+// rekeying is the code of a finding that rests on whose key is whose.
+func (e *entry) rekeying(code Code) Code {
+	if e.rekeyed {
+		return CodeUnknownAction
+	}
+	return code
 }

@@ -15,13 +15,13 @@ import (
 
 // FileReport is the judgement of a file against a bundle.
 type FileReport struct {
-	Verdict  Verdict        `json:"verdict"`
-	File     string         `json:"file"`
-	Size     int64          `json:"size"`
-	SHA256   *digest.SHA256 `json:"sha256,omitempty"` // absent when not all bytes could be read
-	Copies   []string       `json:"copies"`           // whose bytes these are
-	Findings []Finding      `json:"findings"`         // about the file
-	Bundle   Report         `json:"bundle"`
+	Verdict Verdict        `json:"verdict"`
+	File    string         `json:"file"`
+	Size    int64          `json:"size"`
+	SHA256  *digest.SHA256 `json:"sha256,omitempty"` // absent when not all bytes could be read
+	Copies  []string       `json:"copies"`           // whose bytes these are
+	Found                  // about the file
+	Bundle  Report         `json:"bundle"`
 }
 
 // File judges whether a file is a copy of the bundle that the report is about, and
@@ -36,20 +36,36 @@ func File(ctx context.Context, b *bundle.Bundle, r Report, name string, open dig
 	}
 	if sum != nil {
 		f.SHA256 = sum
-		for _, c := range r.Copies {
-			if want, _ := c.Digests.SHA256(); c.Size == size && want == *sum {
-				f.Copies = append(f.Copies, c.Copy)
-			}
-		}
+		f.matched(&own)
 	}
-	f.Findings = own.Findings
-	own.incomplete = r.incomplete
-	own.conclude()
-	f.Verdict = own.Verdict
+	f.Found = own.Found
+	f.Verdict = f.verdict(r.Verdict == Incomplete)
 	if r.Verdict == Failed {
 		f.Verdict = Failed
 	}
 	return f, nil
+}
+
+// matched names the copies whose bytes the file has. Bytes of which every copy is
+// quarantined are a finding: they are what was sealed, and the record itself says that
+// this is not what it should have been.
+func (f *FileReport) matched(r *Report) {
+	var quarantined []Copy
+	for _, c := range f.Bundle.Copies {
+		if want, _ := c.Digests.SHA256(); c.Size != f.Size || want != *f.SHA256 {
+			continue
+		}
+		f.Copies = append(f.Copies, c.Copy)
+		if c.Quarantined {
+			quarantined = append(quarantined, c)
+		}
+	}
+	if len(quarantined) < len(f.Copies) {
+		return
+	}
+	for _, c := range quarantined {
+		r.find(CodeQuarantined, f.File, "is %s as it was sealed, and that copy is quarantined: %s", c.Copy, c.findings())
+	}
 }
 
 // judge finds the SHA-256 of the file, and notes in r when it is that of no copy.
@@ -70,10 +86,11 @@ func (f *FileReport) judge(ctx context.Context, b *bundle.Bundle, r *Report, ope
 		case v.Result == digest.Match:
 			return &want, nil
 		case v.Result == digest.Unreadable:
-			r.Findings = append(r.Findings, Finding{CodeContentRead, f.File, fmt.Sprintf("cannot be read: %v", v.Cause), v.Unreadable})
+			r.add(NewFinding(CodeContentRead, f.File, "cannot be read: %v", v.Cause).at(v.Unreadable))
 			return nil, nil
 		case nearest == nil || length(v.Damaged) < length(nearest.Ranges):
-			nearest = &Finding{CodeContentDiffers, f.File, "is not " + c.Copy + " as it was sealed", v.Damaged}
+			differs := NewFinding(CodeContentDiffers, f.File, "is not %s as it was sealed", c.Copy).at(v.Damaged)
+			nearest = &differs
 		}
 	}
 	// The lists have proven nothing: an ordinary pass decides.
@@ -82,7 +99,9 @@ func (f *FileReport) judge(ctx context.Context, b *bundle.Bundle, r *Report, ope
 		return nil, ctx.Err()
 	}
 	if err != nil {
-		r.find(CodeContentRead, f.File, "cannot be read: %v", err)
+		if r.find(CodeContentRead, f.File, "cannot be read: %v", err); nearest != nil {
+			r.add(*nearest)
+		}
 		return nil, nil
 	}
 	for _, c := range candidates {
@@ -92,7 +111,7 @@ func (f *FileReport) judge(ctx context.Context, b *bundle.Bundle, r *Report, ope
 	}
 	switch {
 	case nearest != nil:
-		r.Findings = append(r.Findings, *nearest)
+		r.add(*nearest)
 	case len(candidates) == 1:
 		r.find(CodeContentDiffers, f.File, "is not %s as it was sealed", candidates[0].Copy)
 	case len(candidates) > 1:

@@ -88,7 +88,7 @@ func TestFile(t *testing.T) {
 		"one byte more":    {[][]byte{append(bytes.Clone(image), 0)}, good, verify.Failed, nil, []string{"no-copy x.dd"}, nil},
 		"nothing like it":  {[][]byte{[]byte("x")}, good, verify.Failed, nil, []string{"no-copy x.dd"}, nil},
 		"empty":            {[][]byte{{}}, good, verify.Failed, nil, []string{"no-copy x.dd"}, nil},
-		"quarantined copy": {[][]byte{[]byte("what has really come.")}, good, verify.Verified, []string{"E-002/M1"}, nil, nil},
+		"quarantined copy": {[][]byte{[]byte("what has really come.")}, good, verify.Failed, []string{"E-002/M1"}, []string{"quarantined x.dd"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := files(t, row.parts...)
@@ -102,20 +102,31 @@ func TestFile(t *testing.T) {
 			if r.SHA256 == nil || *r.SHA256 != [32]byte(sum(slices.Concat(row.parts...))) {
 				t.Errorf("SHA-256 %v", r.SHA256)
 			}
+			if name == "quarantined copy" && !strings.HasPrefix(text(t, r), "failed: x.dd is E-002/M1, which is quarantined: finding 1\n") {
+				t.Error(text(t, r))
+			}
 			if len(r.Findings) > 0 {
 				if diff := cmp.Diff(row.ranges, r.Findings[0].Ranges); diff != "" {
 					t.Error(diff)
 				}
 			}
-			var out strings.Builder
-			if err := r.Text(&out); err != nil || !strings.HasPrefix(out.String(), string(row.verdict)+": x.dd is ") {
-				t.Errorf("%v\n%s", err, &out)
+			if out := text(t, r); !strings.HasPrefix(out, string(row.verdict)+": x.dd is ") {
+				t.Error(out)
 			}
 			if _, err := json.Marshal(r); err != nil {
 				t.Error(err)
 			}
 		})
 	}
+}
+
+func text(t *testing.T, r verify.FileReport) string {
+	t.Helper()
+	var out strings.Builder
+	if err := r.Text(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
 }
 
 func sum(b []byte) digest.SHA256 {

@@ -61,7 +61,7 @@ type LedgerSource struct {
 // LedgerReport is the judgement of a ledger.
 type LedgerReport struct {
 	Verdict     Verdict
-	Findings    []Finding // never nil: of the entries in their order, the hashes, the checkpoints
+	Found       // of the entries in their order, the hashes, the checkpoints
 	Entries     int64
 	Checkpoints int64
 	Root        ledger.Hash // of the tree over all entries, right or wrong
@@ -76,7 +76,7 @@ type LedgerReport struct {
 func Ledger(ctx context.Context, s LedgerSource, workers int) (LedgerReport, *evidence.Memory, error) {
 	l := &ledgerJudge{
 		source: s, workers: Options{Workers: workers}.workers(), replay: newReplay(),
-		checker: ledger.NewChecker(s.Key.Origin()), r: LedgerReport{Findings: []Finding{}},
+		checker: ledger.NewChecker(s.Key.Origin()), r: LedgerReport{Found: newFound()},
 	}
 	if err := l.judge(ctx); err != nil {
 		return LedgerReport{}, nil, fmt.Errorf("verify ledger: %w", err)
@@ -134,10 +134,7 @@ func (l *ledgerJudge) judge(ctx context.Context) error {
 	if err := l.signed.end(ctx, &l.r, l.workers); err != nil {
 		return err
 	}
-	l.r.Verdict = Verified
-	if len(l.r.Findings) > 0 {
-		l.r.Verdict = Failed
-	}
+	l.r.Verdict = l.r.verdict(false)
 	return nil
 }
 
@@ -164,7 +161,7 @@ func (l *ledgerJudge) batch(ctx context.Context, batch []*row) error {
 		return err
 	}
 	for _, e := range batch {
-		l.r.Findings = append(l.r.Findings, e.found...)
+		l.r.add(e.found...)
 	}
 	return nil
 }
@@ -191,7 +188,7 @@ func (e *row) look() {
 	}
 	e.checkSignatureHash("the signature")
 	e.checkPayload("the payload")
-	if e.event != nil && e.EventID != e.event.ID {
+	if e.event != nil && e.EventID != e.event.ID || e.newer != nil && e.EventID != e.newer.ID {
 		e.find(CodeColumns, "the id kept beside it is not that of its payload")
 	}
 }
@@ -218,18 +215,18 @@ type tally struct {
 
 func (t *tally) add(code Code, subject, format string, args ...any) {
 	if t.count++; t.count == 1 {
-		t.first = Finding{Code: code, Subject: subject, Detail: fmt.Sprintf(format, args...)}
+		t.first = NewFinding(code, subject, format, args...)
 	}
 }
 
-func (t *tally) to(r *LedgerReport) {
+func (t *tally) to(l *Found) {
 	if t.count == 0 {
 		return
 	}
 	if t.count > 1 {
 		t.first.Detail += fmt.Sprintf("; and %d more", t.count-1)
 	}
-	r.Findings = append(r.Findings, t.first)
+	l.add(t.first)
 }
 
 // puller reads a sequence item by item. The zero value is one that is over.

@@ -57,7 +57,7 @@ func (t *treeJudge) end(r *LedgerReport) error {
 			return err
 		}
 	}
-	t.wrong.to(r)
+	t.wrong.to(&r.Found)
 	return nil
 }
 
@@ -71,7 +71,7 @@ type signedJudge struct {
 	signed int64 // entries under the newest checkpoint that holds
 	newest int64 // the largest size that the key is seen to have signed
 
-	found []Finding
+	found Found
 	roots tally
 	lost  tally
 }
@@ -86,7 +86,7 @@ type kept struct {
 func (k *kept) subject() string { return fmt.Sprintf("checkpoint %d", k.Size) }
 
 func (s *signedJudge) start(source LedgerSource) (stop func(), err error) {
-	s.key, s.last = source.Key, source.Last
+	s.key, s.last, s.found = source.Key, source.Last, newFound()
 	return s.stored.start(source.Checkpoints)
 }
 
@@ -121,7 +121,7 @@ func (s *signedJudge) open(ctx context.Context, workers int) error {
 }
 
 func (s *signedJudge) find(code Code, k *kept, format string, args ...any) {
-	s.found = append(s.found, Finding{Code: code, Subject: k.subject(), Detail: fmt.Sprintf(format, args...)})
+	s.found.find(code, k.subject(), format, args...)
 }
 
 // checkpointCode tells what kind of finding an error of ledger.OpenCheckpoint is.
@@ -177,9 +177,9 @@ func (s *signedJudge) end(ctx context.Context, r *LedgerReport, workers int) err
 		s.find(CodeSignerBehind, &kept{KeptCheckpoint: KeptCheckpoint{Size: s.newest}},
 			"was signed, and the signer knows of %d entries: its state was put back, or the key is used elsewhere", s.last.Size)
 	}
-	s.roots.to(r)
-	s.lost.to(r)
-	r.Findings = append(r.Findings, s.found...)
+	s.roots.to(&r.Found)
+	s.lost.to(&r.Found)
+	r.join(s.found)
 	r.Checkpoints, r.Signed = s.count, s.signed
 	return nil
 }

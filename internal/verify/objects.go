@@ -31,7 +31,7 @@ func (j *judge) objects(ctx context.Context) error {
 			}
 		case bundle.KindMidstates, bundle.KindFiles, bundle.KindLog:
 			if _, ok := j.copies[j.copyID(f)].Object(evidence.Role(f.Kind)); !ok {
-				j.r.find(CodeObjectUnknown, f.Path, "was never sealed with a copy")
+				j.r.find(j.building(CodeObjectUnknown, evidence.CaseID(j.id)), f.Path, "was never sealed with a copy")
 			}
 		case bundle.KindContent:
 			if err := j.content(ctx, f); err != nil {
@@ -40,6 +40,13 @@ func (j *judge) objects(ctx context.Context) error {
 		}
 	}
 	j.promised()
+	for _, c := range j.r.Copies {
+		if path := bundle.CopyPath(evidence.Files, c.id.Exhibit, c.id.Number); c.listed {
+			if err := j.list(ctx, c, path); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 
@@ -51,7 +58,7 @@ func (j *judge) copyID(f bundle.File) evidence.CopyID {
 func (j *judge) object(c *Copy, o evidence.Object) {
 	path := bundle.CopyPath(o.Role, c.id.Exhibit, c.id.Number)
 	if !j.b.Has(path) {
-		j.r.find(CodeObjectMissing, path, "was sealed with %s and is not in the bundle", c.Copy)
+		j.r.find(j.building(CodeObjectMissing, evidence.CaseID(j.id)), path, "was sealed with %s and is not in the bundle", c.Copy)
 		return
 	}
 	sum, ok := j.b.SHA256(path)
@@ -61,6 +68,8 @@ func (j *judge) object(c *Copy, o evidence.Object) {
 		j.r.find(CodeObjectDiffers, path, "has the SHA-256 %s, sealed with %s was %s", sum, c.Copy, o.SHA256)
 	case o.Role == evidence.Midstates:
 		c.lists = true
+	case o.Role == evidence.Files:
+		c.listed = true
 	}
 }
 
@@ -159,9 +168,12 @@ func judgeContent(r *Report, subject, where string, v digest.Verdict, lists bool
 		if v.Longer {
 			detail += "; it goes on past the sealed size"
 		}
-		r.Findings = append(r.Findings, Finding{CodeContentDiffers, subject, detail, v.Damaged})
+		if v.Cause != nil {
+			detail += fmt.Sprintf("; and not all of it could be read: %v", v.Cause)
+		}
+		r.add(NewFinding(CodeContentDiffers, subject, "%s", detail).at(v.Damaged))
 	case v.Result == digest.Unreadable:
-		r.Findings = append(r.Findings, Finding{CodeContentRead, subject, fmt.Sprintf("%s: %v", where, v.Cause), v.Unreadable})
+		r.add(NewFinding(CodeContentRead, subject, "%s: %v", where, v.Cause).at(v.Unreadable))
 	}
 	return v.Result == digest.Match
 }

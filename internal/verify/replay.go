@@ -45,7 +45,7 @@ func (j *judge) follow(e *entry) {
 	j.r.Entries++
 	if e.malformed != nil {
 		err := j.chains.Add(e.line) // the chain has to go on behind it
-		e.found = append(e.found, Finding{Code: CodeEnvelope, Subject: fmt.Sprintf("%s line %d", bundle.EntriesFile, j.r.Entries), Detail: err.Error()})
+		e.found = append(e.found, NewFinding(CodeEnvelope, fmt.Sprintf("%s line %d", bundle.EntriesFile, j.r.Entries), "%v", err))
 		return
 	}
 	err := j.chains.AddParsed(e.envelope, e.leaf)
@@ -68,16 +68,24 @@ func (j *judge) follow(e *entry) {
 type replay struct {
 	state *evidence.Memory
 	ids   map[uuid.UUID]int64 // of payloads, and which entry has it
+	// unknown are the chains in which something happened that this program does not
+	// know; rekeyed: it was of type keys.
+	unknown map[evidence.CaseID]bool
+	rekeyed bool
 }
 
 func newReplay() replay {
-	return replay{state: evidence.NewMemory(), ids: map[uuid.UUID]int64{}}
+	return replay{state: evidence.NewMemory(), ids: map[uuid.UUID]int64{}, unknown: map[evidence.CaseID]bool{}}
 }
 
 // happened takes an entry into the state, if the law allows what happened.
 func (r *replay) happened(e *entry) {
-	if e.event != nil {
+	e.rekeyed = r.rekeyed
+	switch {
+	case e.event != nil:
 		r.apply(e)
+	case e.newer != nil:
+		r.pass(e)
 	}
 	r.state.Record(evidence.CaseID(e.envelope.Case), digest.SHA256(e.leaf), e.envelope.CaseSeq)
 }
@@ -85,11 +93,7 @@ func (r *replay) happened(e *entry) {
 func (r *replay) apply(e *entry) {
 	event := *e.event
 	e.key = r.keyOf(e)
-	if first, used := r.ids[event.ID]; used {
-		e.find(CodePayloadID, "has the id %s, as entry %d", event.ID, first)
-	} else {
-		r.ids[event.ID] = e.seq
-	}
+	r.once(e, event.ID)
 	if export, ok := event.Body.(evidence.CaseExported); ok && !r.endsHold(e, export) {
 		return
 	}
@@ -97,23 +101,57 @@ func (r *replay) apply(e *entry) {
 		CaseSeq: e.envelope.CaseSeq, Time: evidence.TimeOf(e.envelope.Time.Std()),
 	})
 	if err != nil {
-		e.find(CodeLaw, "%s by %s: %v", event.Kind(), event.Actor, err)
+		e.find(r.building(CodeLaw, event.Case), "%s by %s: %v", event.Kind(), event.Actor, err)
 		return
 	}
 	r.state.Save(changes)
 }
 
+// pass goes by an entry that this program does not know. It may have changed anything
+// of its case, or, of no case, anything at all.
+func (r *replay) pass(e *entry) {
+	n := e.newer
+	e.key = r.keyOf(e)
+	r.once(e, n.ID)
+	if p, err := r.state.Person(n.Actor); err == nil && p.Revoked != nil {
+		e.find(r.building(CodeLaw, evidence.CaseID{}), "%.60q by %s, who was revoked", n.Action, n.Actor)
+	}
+	e.find(CodeUnknownAction, "%.60q, in version %d of the payload, was made by a newer custodyd; this program cannot judge it", n.Action, n.V)
+	r.unknown[n.Case] = true
+	r.rekeyed = r.rekeyed || e.envelope.Type == ledger.Keys
+}
+
+// building is the code of a finding that rests on what happened before in a case.
+func (r *replay) building(code Code, c evidence.CaseID) Code {
+	if r.unknown[c] || r.unknown[evidence.CaseID{}] {
+		return CodeUnknownAction
+	}
+	return code
+}
+
+// once checks that an id was not used before.
+func (r *replay) once(e *entry, id uuid.UUID) {
+	if first, used := r.ids[id]; used {
+		e.find(CodePayloadID, "has the id %s, as entry %d", id, first)
+		return
+	}
+	r.ids[id] = e.seq
+}
+
 // keyOf gives the key that was the actor's when the entry was made. With the first
 // entry of a ledger the service brings its own.
 func (r *replay) keyOf(e *entry) identity.PublicKey {
-	p, err := r.state.Person(e.event.Actor)
+	actor := e.actor()
+	p, err := r.state.Person(actor)
 	if err == nil {
 		return p.Key
 	}
-	if b, ok := e.event.Body.(evidence.PersonEnrolled); ok && b.Principal == identity.Service && e.event.Actor == identity.Service {
-		return b.Key
+	if e.event != nil {
+		if b, ok := e.event.Body.(evidence.PersonEnrolled); ok && b.Principal == identity.Service && actor == identity.Service {
+			return b.Key
+		}
 	}
-	e.find(CodeSigner, "%s was not enrolled", e.event.Actor)
+	e.find(e.rekeying(CodeSigner), "%s was not enrolled", actor)
 	return identity.PublicKey{}
 }
 
@@ -163,22 +201,28 @@ func (r *replay) endsHold(e *entry, b evidence.CaseExported) bool {
 // ends judges where the bundle ends.
 func (j *judge) ends() {
 	if text, err := j.b.ReadFile(bundle.SignersFile); err == nil && !bytes.Equal(text, j.signers) {
-		j.r.find(CodeSigners, bundle.SignersFile, "is not what the entries enrol")
+		j.r.find(j.building(CodeSigners, evidence.CaseID{}), bundle.SignersFile, "is not what the entries enrol")
 	}
 	if j.last == nil {
 		j.r.find(CodeSealMissing, bundle.EntriesFile, "there is no entry of a case")
 		return
 	}
+	subject, seq := fmt.Sprintf("entry %d", j.last.envelope.Seq), j.last.envelope.Seq
 	var sealed bool
-	if j.last.event != nil && j.last.envelope.Type == ledger.Seal {
+	if j.last.envelope.Type == ledger.Seal && j.last.event != nil {
 		_, sealed = j.last.event.Body.(evidence.CaseExported)
 	}
+	switch known := j.tree.Origin != ""; {
+	case !sealed && (j.last.newer == nil || j.last.envelope.Type != ledger.Seal):
+		j.r.find(CodeSealMissing, subject, "is the newest of the case and not its export: entries after it were left out")
+	case known && j.tree.Size != seq+1:
+		j.r.find(CodeSealCheckpoint, subject, "is the export, and the checkpoint of an export ends with it: at %d entries, not %d. "+
+			"The bundle was cut back to an earlier export than its checkpoint's: entries after it were left out", seq+1, j.tree.Size)
+	}
 	if !sealed {
-		j.r.find(CodeSealMissing, fmt.Sprintf("entry %d", j.last.envelope.Seq),
-			"is the newest of the case and not its export: entries after it were left out")
 		return
 	}
-	j.r.Export = &Export{Entry: j.last.envelope.Seq, Time: j.last.envelope.Time}
+	j.r.Export = &Export{Entry: seq, Time: j.last.envelope.Time}
 	if b := j.last.event.OnBehalfOf; b != nil {
 		j.r.Export.For = b.Principal
 	}

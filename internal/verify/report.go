@@ -17,7 +17,7 @@ type Verdict string
 // The verdicts.
 const (
 	Verified   Verdict = "verified"   // all that was asked for was checked, and holds
-	Failed     Verdict = "failed"     // there are findings
+	Failed     Verdict = "failed"     // there are findings, beside those that say that this program is too old
 	Incomplete Verdict = "incomplete" // what was checked holds, something asked for could not be
 )
 
@@ -60,8 +60,10 @@ const (
 	CodeSignature        Code = "signature"       // does not hold
 	CodeSigner           Code = "signature-actor" // the actor was not enrolled then
 	CodeSigners          Code = "allowed-signers" // not what the entries enrol
+	CodeUnknownAction    Code = "unknown-action"  // made by a newer custodyd, or behind such an entry: not to be judged
 	CodeLaw              Code = "law"             // the law of custody forbids it
 	CodeSealMissing      Code = "seal-missing"    // the newest entry of the case is not the export
+	CodeSealCheckpoint   Code = "seal-checkpoint" // the checkpoint goes on behind the export: the bundle was cut back
 	CodeCaseEnd          Code = "case-end"        // the case's chain did not end there
 	CodeSystemEnd        Code = "system-end"      // the chain of no case did not end there
 	CodeEntryFile        Code = "entry-file"      // payload, signature or proof of no entry
@@ -69,6 +71,7 @@ const (
 	CodeObjectMissing  Code = "object-missing"  // what was sealed with a copy is not there
 	CodeObjectDiffers  Code = "object-differs"  // is not what was sealed
 	CodeObjectUnknown  Code = "object-unknown"  // was never sealed
+	CodeList           Code = "file-list"       // is not the list of the files that the copy is made of
 	CodeMidstates      Code = "midstates"       // the sealed list is not that of the content
 	CodeContentMissing Code = "content-missing" // the seal says that it is there
 	CodeContentUnknown Code = "content-unknown" // the seal does not say that it is there
@@ -76,28 +79,14 @@ const (
 	CodeContentRead    Code = "content-unreadable"
 	CodeContentChanges Code = "content-unstable" // gave different bytes when read twice
 	CodeNoCopy         Code = "no-copy"          // a file is no copy of the bundle
+	CodeQuarantined    Code = "quarantined"      // a file is a copy against which a finding stands
+	CodeNoBundle       Code = "no-bundle"        // nothing that a bundle could be read from
 )
-
-// Finding is one thing that is wrong.
-type Finding struct {
-	Code    Code           `json:"code"`
-	Subject string         `json:"subject"` // such as "entry 7", "E-001/M1", "data/checkpoint"
-	Detail  string         `json:"detail"`
-	Ranges  []digest.Range `json:"ranges,omitempty"` // the damaged bytes, where they are known
-}
-
-func (f Finding) String() string {
-	s := fmt.Sprintf("%s: %s: %s", f.Subject, f.Code, f.Detail)
-	for _, r := range f.Ranges {
-		s += fmt.Sprintf("; damaged: %d bytes from %d on", r.Len, r.Off)
-	}
-	return s
-}
 
 // Report is the judgement of a bundle. Lists are never nil.
 type Report struct {
-	Verdict    Verdict     `json:"verdict"`
-	Findings   []Finding   `json:"findings"`
+	Verdict Verdict `json:"verdict"`
+	Found
 	NotChecked []string    `json:"not_checked"`
 	Notes      []string    `json:"notes"` // what holds, and should be known all the same
 	Policy     bool        `json:"policy"`
@@ -158,16 +147,27 @@ type Copy struct {
 	Digests     digest.Set         `json:"digests"`
 	State       evidence.State     `json:"state"`
 	Quarantined bool               `json:"quarantined"`
+	Open        []int              `json:"open_findings,omitempty"` // the recorded ones that quarantine it
 	Custodian   identity.Principal `json:"custodian"`
 	Of          evidence.Number    `json:"of,omitempty"`
 	To          identity.Principal `json:"to,omitempty"`
-	Lock        string             `json:"lock"`
+	Lock        string             `json:"lock"` // the weakest of its objects
 	RetainUntil *evidence.Time     `json:"retain_until,omitempty"`
 	ReadSource  string             `json:"read_source"`       // from where the third hash was read
 	Content     Content            `json:"content,omitempty"` // of the bytes in the bundle
 
-	id    evidence.CopyID
-	lists bool // the midstate list in the bundle is the sealed one
+	id     evidence.CopyID
+	lists  bool // the midstate list in the bundle is the sealed one
+	listed bool // so is the list of files
+}
+
+// findings names what quarantines the copy.
+func (c Copy) findings() string {
+	words := make([]string, len(c.Open))
+	for i, n := range c.Open {
+		words[i] = fmt.Sprintf("finding %d", n)
+	}
+	return strings.Join(words, ", ")
 }
 
 // Content says what is known of the bytes of a copy in a bundle; empty, when it holds none.
@@ -190,12 +190,8 @@ type Recorded struct {
 
 func newReport() Report {
 	return Report{
-		Findings: []Finding{}, NotChecked: []string{}, Notes: []string{}, People: []Person{}, Copies: []Copy{}, Recorded: []Recorded{},
+		Found: newFound(), NotChecked: []string{}, Notes: []string{}, People: []Person{}, Copies: []Copy{}, Recorded: []Recorded{},
 	}
-}
-
-func (r *Report) find(code Code, subject, format string, args ...any) {
-	r.Findings = append(r.Findings, Finding{Code: code, Subject: subject, Detail: fmt.Sprintf(format, args...)})
 }
 
 // unchecked says what was not checked. wanted: the verifier asked for it.
@@ -220,16 +216,7 @@ func (r *Report) those(is func(Copy) bool) string {
 }
 
 // conclude sets the verdict.
-func (r *Report) conclude() {
-	switch {
-	case len(r.Findings) > 0:
-		r.Verdict = Failed
-	case r.incomplete:
-		r.Verdict = Incomplete
-	default:
-		r.Verdict = Verified
-	}
-}
+func (r *Report) conclude() { r.Verdict = r.verdict(r.incomplete) }
 
 // faults takes over what is wrong with the container.
 func (r *Report) faults(b *bundle.Bundle) {

@@ -3,7 +3,10 @@ package verify
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+
+	"github.com/custodyd/custodyd/internal/report"
 )
 
 // maxShown is how many findings Text writes out.
@@ -19,7 +22,7 @@ func (r Report) Text(w io.Writer) error {
 	if e := r.Export; e != nil {
 		t.line("exported %s for %s as entry %d", e.Time, e.For, e.Entry)
 	}
-	t.findings(r.Findings)
+	t.findings(r.Found)
 	t.copies(r.Copies)
 	var recorded []string
 	for _, f := range r.Recorded {
@@ -42,25 +45,18 @@ func (r Report) headline() string {
 	case Incomplete:
 		return fmt.Sprintf("incomplete: %s, all %d entries agree with each other, but not all that was asked for could be checked", what, r.Entries)
 	}
-	return fmt.Sprintf("failed: %s, %d entries, %s", what, r.Entries, count(len(r.Findings), "finding"))
+	return fmt.Sprintf("failed: %s, %d entries, %s", what, r.Entries, count(r.Total(), "finding"))
 }
 
 // Text writes the report for people.
 func (f FileReport) Text(w io.Writer) error {
 	var t text
-	switch {
-	case f.Verdict == Failed && len(f.Findings) > 0:
-		t.line("failed: %s is not what was sealed", f.File)
-	case f.Verdict == Failed:
-		t.line("failed: %s is %s of a bundle that does not hold", f.File, strings.Join(f.Copies, ", "))
-	default:
-		t.line("%s: %s is %s", f.Verdict, f.File, strings.Join(f.Copies, ", "))
-	}
+	t.line("%s", f.headline())
 	t.line("%d bytes", f.Size)
 	if f.SHA256 != nil {
 		t.line("sha256 %s", f.SHA256)
 	}
-	t.findings(f.Findings)
+	t.findings(f.Found)
 	t.line("")
 	if err := t.to(w); err != nil {
 		return err
@@ -68,9 +64,35 @@ func (f FileReport) Text(w io.Writer) error {
 	return f.Bundle.Text(w)
 }
 
+func (f FileReport) headline() string {
+	var names []string
+	for _, c := range f.Bundle.Copies {
+		if !slices.Contains(f.Copies, c.Copy) {
+			continue
+		}
+		if c.Quarantined {
+			c.Copy += ", which is quarantined: " + c.findings()
+		}
+		names = append(names, c.Copy)
+	}
+	is := fmt.Sprintf("%s: %s is %s", f.Verdict, f.File, strings.Join(names, "; "))
+	switch {
+	case len(names) == 0 && len(f.Findings) == 0:
+		return fmt.Sprintf("%s: %s is compared with a bundle that cannot be read", f.Verdict, f.File)
+	case len(names) == 0:
+		return fmt.Sprintf("%s: %s is not what was sealed", f.Verdict, f.File)
+	case f.Bundle.Verdict == Failed:
+		return is + ", of a bundle that does not hold"
+	}
+	return is
+}
+
 type text struct{ b strings.Builder }
 
-func (t *text) line(format string, args ...any) { fmt.Fprintf(&t.b, format+"\n", args...) }
+// line writes a line, whatever names of files and people it is made of.
+func (t *text) line(format string, args ...any) {
+	t.b.WriteString(report.Plain(fmt.Sprintf(format, args...)) + "\n")
+}
 
 func (t *text) to(w io.Writer) error {
 	if _, err := io.WriteString(w, t.b.String()); err != nil {
@@ -89,14 +111,13 @@ func (t *text) list(title string, items []string) {
 	}
 }
 
-func (t *text) findings(findings []Finding) {
+func (t *text) findings(found Found) {
 	var items []string
-	for i, f := range findings {
-		if i == maxShown {
-			items = append(items, fmt.Sprintf("and %d more", len(findings)-maxShown))
-			break
-		}
+	for _, f := range found.Findings[:min(len(found.Findings), maxShown)] {
 		items = append(items, f.String())
+	}
+	if more := found.Total() - len(items); more > 0 {
+		items = append(items, fmt.Sprintf("and %d more", more))
 	}
 	t.list("findings", items)
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
 	"io"
 	"sync"
 	"testing"
@@ -27,9 +29,22 @@ var Image = sync.OnceValue(func() []byte {
 // What the story's other objects hold.
 var (
 	Small   = []byte("first half of a split image, second half of a split image")
-	List    = []byte(`{"name":"image.001","size":28}` + "\n" + `{"name":"image.002","size":29}` + "\n")
+	List    = ListOf(Small[:28], Small[28:])
 	ToolLog = []byte("dc3dd 7.2.646 started\ninput results: 0 bad sectors replaced by zeros\n")
 )
+
+// ListOf gives the list of a set of image.001, image.002 and so on with these bytes.
+func ListOf(files ...[]byte) []byte {
+	var list []byte
+	for i, content := range files {
+		line, err := evidence.File{Name: fmt.Sprintf("image.%03d", i+1), Size: int64(len(content)), SHA256: sha256.Sum256(content)}.Line()
+		if err != nil {
+			panic(err)
+		}
+		list = append(list, line...)
+	}
+	return list
+}
 
 // Story is the ledger of a small laboratory:
 //
