@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"runtime"
 
@@ -13,13 +14,15 @@ import (
 	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/identity"
 	"github.com/custodyd/custodyd/internal/ledger"
+	"github.com/custodyd/custodyd/internal/objectstore"
 	"github.com/custodyd/custodyd/internal/verify"
 )
 
 // The findings of an audit, beside those of package verify about entries, tree
 // hashes and checkpoints. They stay for ever:
 //
-//	database-damaged    the database's pages, tables or triggers are not as they were made
+//	database-damaged    the database's pages, indexes, tables or triggers are not as they were made
+//	store-damaged       the object store is not one that this program could have made
 //	signer-state        the signer's record of what it signed is damaged or of another key
 //	database-key        the database is for another ledger or key
 //	row-missing         the entries made a noun of which there is no row
@@ -36,6 +39,7 @@ import (
 //	object-unknown      an object that no intake explains
 //	object-version      a version beside the one that the ledger names
 //	object-marker       a delete marker hides an object
+//	upload-unknown      an unfinished upload in the store that no intake under way explains
 //	content-differs     bytes of a copy are not those of the entry (and, with the same
 //	object-differs      meaning, of what lies beside a copy)
 //	content-unreadable  not all bytes could be read
@@ -43,6 +47,7 @@ import (
 //	midstates           the sealed list is not that of the sealed bytes
 const (
 	CodeDatabaseDamaged  verify.Code = "database-damaged"
+	CodeStoreDamaged     verify.Code = "store-damaged"
 	CodeSignerState      verify.Code = "signer-state"
 	CodeDatabaseKey      verify.Code = "database-key"
 	CodeRowMissing       verify.Code = "row-missing"
@@ -59,6 +64,7 @@ const (
 	CodeObjectUnknown    verify.Code = verify.CodeObjectUnknown
 	CodeObjectVersion    verify.Code = "object-version"
 	CodeObjectMarker     verify.Code = "object-marker"
+	CodeUploadUnknown    verify.Code = "upload-unknown"
 )
 
 // AuditStage says what an audit is at.
@@ -74,7 +80,8 @@ const (
 // AuditConfig is what an audit looks at. It changes nothing.
 type AuditConfig struct {
 	Database *database.DB
-	Objects  Objects
+	Objects  Objects            // nil, when StoreErr says why
+	StoreErr error              // of opening the store
 	Key      ledger.VerifierKey // of the ledger, not as the database has it
 	Signed   ledger.Checkpoint  // what the key's signer signed last
 	Workers  int                // cores to verify and hash on; 0: one for each
@@ -97,7 +104,8 @@ type AuditReport struct {
 	Contents    bool             `json:"contents"` // their bytes were read
 	Findings    []verify.Finding `json:"findings"`
 	Pending     []PendingIntake  `json:"pending"`
-	Notes       []string         `json:"notes"` // what is no finding and should be known
+	Notes       []string         `json:"notes"`                // what is no finding and should be known
+	Incomplete  string           `json:"incomplete,omitempty"` // why not everything was looked at
 }
 
 // PendingIntake is a copy on its way: no finding, but nothing proves it yet.
@@ -118,12 +126,14 @@ type audit struct {
 	cfg   AuditConfig
 	r     AuditReport
 	state *evidence.Memory // as the entries make it
+	noted map[uuid.UUID]objectstore.Upload
 }
 
 // Audit holds everything that a service keeps against its ledger, and the ledger
 // against what was signed: every entry, every row of the projections in both
 // directions, every object that an entry names, and every object of the store. The
-// error means that it could not look; what it found stands in the report.
+// error means that it could not look at everything; what it found until then stands
+// in the report beside it.
 func Audit(ctx context.Context, cfg AuditConfig) (AuditReport, error) {
 	if cfg.Progress == nil {
 		cfg.Progress = func(AuditStage, int64, int64) {}
@@ -132,19 +142,38 @@ func Audit(ctx context.Context, cfg AuditConfig) (AuditReport, error) {
 		Origin: cfg.Key.Origin(), Contents: cfg.Contents,
 		Findings: []verify.Finding{}, Pending: []PendingIntake{}, Notes: []string{},
 	}}
-	err := cfg.Database.View(ctx, func(tx *database.Tx) error { // one moment of the ledger and its rows
+	if err := a.everything(ctx); err != nil {
+		a.r.Incomplete = err.Error()
+		return a.r, fmt.Errorf("audit: %w", err)
+	}
+	return a.r, nil
+}
+
+func (a *audit) everything(ctx context.Context) error {
+	damage, err := a.cfg.Database.Damage(ctx)
+	if err != nil {
+		return err
+	}
+	for _, words := range damage {
+		a.find(CodeDatabaseDamaged, "database", "%s", words)
+	}
+	err = a.cfg.Database.View(ctx, func(tx *database.Tx) error { // one moment of the ledger and its rows
 		if err := a.ledger(ctx, tx); err != nil {
 			return err
 		}
-		return a.rows(tx)
+		return errors.Join(a.rows(tx), a.work(tx))
 	})
-	if err == nil {
-		err = a.objects(ctx)
+	switch {
+	case err != nil:
+		return err
+	case a.cfg.Objects != nil:
+		return a.objects(ctx)
+	case errors.Is(a.cfg.StoreErr, objectstore.ErrFormat), errors.Is(a.cfg.StoreErr, fs.ErrNotExist):
+		a.find(CodeStoreDamaged, "store", "%v", a.cfg.StoreErr)
+		a.note("no object could be looked at")
+		return nil
 	}
-	if err != nil {
-		return AuditReport{}, fmt.Errorf("audit: %w", err)
-	}
-	return a.r, nil
+	return a.cfg.StoreErr
 }
 
 func (a *audit) find(code verify.Code, subject, format string, args ...any) {
@@ -249,7 +278,7 @@ func paged[R, T any](read func(from int64, limit int) ([]R, error), item func(R)
 func AuditDamage(err error) (AuditReport, bool) {
 	r := AuditReport{Findings: []verify.Finding{}, Pending: []PendingIntake{}, Notes: []string{}}
 	switch {
-	case errors.Is(err, database.ErrDamaged):
+	case errors.Is(err, database.ErrDamaged), errors.Is(err, database.ErrFormat):
 		r.Findings = append(r.Findings, finding(CodeDatabaseDamaged, "database", "%v", err))
 	case errors.Is(err, ledger.ErrState):
 		r.Findings = append(r.Findings, finding(CodeSignerState, "signer", "%v", err))

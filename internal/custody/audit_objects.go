@@ -38,24 +38,23 @@ func (a *audit) objects(ctx context.Context) error {
 	nouns := a.state.All()
 	s := newShelf(nouns)
 	unexplained, err := a.list(ctx, s) // first: it tells when the store cannot be asked at all
-	if err != nil {
-		return err
-	}
 	all := namedObjects(nouns)
-	if err := a.look(ctx, all); err != nil {
-		return err
+	if err == nil {
+		err = a.look(ctx, all)
 	}
-	if a.cfg.Contents {
-		if err := a.contents(ctx, all); err != nil {
-			return err
-		}
+	if err == nil && a.cfg.Contents {
+		err = a.contents(ctx, all)
 	}
+	// What was found until an error came is no less true.
 	for _, n := range all {
 		a.r.Findings = append(a.r.Findings, n.found...)
 	}
 	a.r.Findings = append(a.r.Findings, unexplained...)
 	a.r.Pending = s.pending()
-	return nil
+	if err != nil {
+		return err
+	}
+	return a.uploads(ctx, s)
 }
 
 // namedObjects gives every object that an entry names, in the order in which people

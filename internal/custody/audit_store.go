@@ -39,15 +39,15 @@ func newShelf(nouns evidence.Changes) *shelf {
 }
 
 // list looks at every object of the store, with all its versions. The error says
-// that the store could not be asked.
+// that the store could not be asked, or not for all.
 func (a *audit) list(ctx context.Context, s *shelf) ([]verify.Finding, error) {
 	var unexplained []verify.Finding
 	for o, err := range a.cfg.Objects.List(ctx, "") {
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return unexplained, ctx.Err()
 		}
 		if err != nil && o.Key == "" {
-			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+			return unexplained, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 		a.r.Objects++
 		subject := "object " + o.Key

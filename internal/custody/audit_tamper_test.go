@@ -329,6 +329,7 @@ func auditTampered(t *testing.T, original *vault) {
 		tamper   func(t *testing.T, v *vault)
 		contents bool
 		want     []string
+		notes    int
 	}{
 		// Entries. With one that is not the newest falls what was signed by those who
 		// had seen it, as the law wants it.
@@ -523,6 +524,15 @@ func auditTampered(t *testing.T, original *vault) {
 		{name: "log altered", contents: true, tamper: func(t *testing.T, v *vault) {
 			change(t, v.object("M1 log"), flip)
 		}, want: []string{"object-differs"}},
+		{name: "object for everybody to write", tamper: func(t *testing.T, v *vault) {
+			change(t, v.object("M1 content"), bytes.Clone)
+			must(t, os.Chmod(v.object("M1 content"), 0o666))
+		}, want: []string{"object-lock"}},
+		{name: "object not immutable as it was", tamper: func(t *testing.T, v *vault) {
+			change(t, v.retention("M1 content"), func(data []byte) []byte {
+				return append(bytes.TrimSuffix(data, []byte("}\n")), ",\"immutable\":true}\n"...)
+			})
+		}, want: []string{"object-lock"}},
 		{name: "retention shortened", tamper: func(t *testing.T, v *vault) {
 			change(t, v.retention("W1 content"), func(data []byte) []byte { return bytes.Replace(data, []byte(`"2026-`), []byte(`"2025-`), 1) })
 		}, want: []string{"object-retention"}},
@@ -551,6 +561,42 @@ func auditTampered(t *testing.T, original *vault) {
 		{name: "object beside a copy", tamper: func(t *testing.T, v *vault) {
 			must(t, os.WriteFile(strings.TrimSuffix(v.object("M1 content"), "content")+"files", nil, 0o400))
 		}, want: []string{"object-unknown"}},
+		{name: "upload of nobody", tamper: func(t *testing.T, v *vault) {
+			must(t, os.WriteFile(filepath.Join(v.dir, "objects", "partial", uuid.NewString()+"-content."+strings.Repeat("0", 32)), nil, 0o600))
+		}, want: []string{"upload-unknown"}},
+		{name: "upload of a sealed copy", tamper: func(t *testing.T, v *vault) {
+			must(t, os.WriteFile(filepath.Join(v.dir, "objects", "partial", v.keys["M1 content"]+"."+strings.Repeat("0", 32)), nil, 0o600))
+		}, want: []string{"upload-unknown"}},
+		{name: "upload that was interrupted", notes: 1, tamper: func(t *testing.T, v *vault) {
+			must(t, os.WriteFile(filepath.Join(v.dir, "objects", "partial", v.pending.String()+"-content."+strings.Repeat("0", 32)), nil, 0o600))
+		}, want: []string{}},
+		{name: "work deleted", tamper: func(t *testing.T, v *vault) {
+			v.sql(t, "DELETE FROM upload_parts", "DELETE FROM uploads")
+		}, want: []string{}},
+		{name: "work of a sealed copy", tamper: func(t *testing.T, v *vault) {
+			v.sql(t, "INSERT INTO uploads SELECT intake, 'receiving', '{\"phase\":\"receiving\"}' FROM intakes WHERE state = 'sealed'")
+		}, want: []string{"row-unknown"}},
+		{name: "work in another form", tamper: func(t *testing.T, v *vault) {
+			v.sql(t, "UPDATE uploads SET doc = '{'")
+		}, want: []string{"row-damaged"}},
+		{name: "work of another phase", tamper: func(t *testing.T, v *vault) {
+			v.sql(t, "UPDATE uploads SET phase = 'ready'")
+		}, want: []string{"row-damaged"}},
+		{name: "index behind its table", tamper: func(t *testing.T, v *vault) {
+			v.open(t, func(db *sql.DB) {
+				for _, s := range []string{
+					"CREATE TABLE kept AS SELECT * FROM sqlite_schema WHERE name = 'intakes_of_exhibit'",
+					"PRAGMA writable_schema = ON; DELETE FROM sqlite_schema WHERE name = 'intakes_of_exhibit'; PRAGMA writable_schema = RESET",
+					"INSERT INTO exhibits SELECT case_id, 'E-009', changed, doc FROM exhibits",
+					"UPDATE intakes SET exhibit = 'E-009' WHERE state = 'quarantined'",
+					"PRAGMA writable_schema = ON; INSERT INTO sqlite_schema SELECT * FROM kept; PRAGMA writable_schema = RESET",
+					"DROP TABLE kept",
+				} {
+					_, err := db.ExecContext(t.Context(), s)
+					must(t, err)
+				}
+			})
+		}, want: []string{"database-damaged", "row-damaged"}},
 		{name: "object beside a pending intake", tamper: func(t *testing.T, v *vault) {
 			must(t, os.WriteFile(filepath.Join(v.dir, "objects", "objects", v.pending.String()+"-log"), nil, 0o400))
 		}, want: []string{"object-unknown"}},
@@ -564,6 +610,9 @@ func auditTampered(t *testing.T, original *vault) {
 				for _, f := range r.Findings {
 					t.Log(f)
 				}
+			}
+			if len(r.Notes) != row.notes && len(row.want) == 0 {
+				t.Errorf("notes: %q", r.Notes)
 			}
 			if len(row.want) < 3 {
 				return

@@ -143,7 +143,8 @@ func auditSigner(t *testing.T, v *vault) {
 	}
 }
 
-// auditErrors: an audit that could not look is no verdict.
+// auditErrors: an audit that could not look at everything is no verdict, and what it
+// found is told.
 func auditErrors(t *testing.T, v *vault) {
 	t.Helper()
 	l := labAt(t, v.dir)
@@ -166,6 +167,27 @@ func auditErrors(t *testing.T, v *vault) {
 			wantErr(t, err, row.wantErr)
 		})
 	}
+	marked := otherStore{Objects: l.store, fail: down, list: func(o objectstore.Object) []objectstore.Object {
+		o.Marker = true
+		return []objectstore.Object{o}
+	}}
+	r, err := custody.Audit(t.Context(), custody.AuditConfig{Database: l.db, Objects: marked, Key: l.signer.Key(), Signed: l.signer.Last()})
+	wantErr(t, err, custody.ErrUnavailable)
+	if diff := cmp.Diff([]string{"object-marker"}, codes(r.Findings)); diff != "" || r.Incomplete == "" || r.Entries == 0 || len(r.Pending) == 0 {
+		t.Errorf("%s, incomplete %q, kinds of findings (-want +got):\n%s", asJSON(t, r), r.Incomplete, diff)
+	}
+	for name, damage := range map[string]error{"another format": objectstore.ErrFormat, "gone": fs.ErrNotExist} {
+		r, err := custody.Audit(t.Context(), custody.AuditConfig{Database: l.db, StoreErr: damage, Key: l.signer.Key(), Signed: l.signer.Last()})
+		must(t, err)
+		if diff := cmp.Diff([]string{"store-damaged"}, codes(r.Findings)); diff != "" || r.Entries == 0 {
+			t.Errorf("%s: kinds of findings (-want +got):\n%s", name, diff)
+		}
+	}
+	r, err = custody.Audit(t.Context(), custody.AuditConfig{Database: l.db, StoreErr: down, Key: l.signer.Key(), Signed: l.signer.Last()})
+	wantErr(t, err, down)
+	if r.Entries == 0 || len(r.Findings) > 0 {
+		t.Errorf("%s", asJSON(t, r))
+	}
 }
 
 // TestAuditDamage: a database of another form, or a spoilt signer's file, is a
@@ -185,6 +207,9 @@ func TestAuditDamage(t *testing.T) {
 		{"signer's file emptied", func(t *testing.T, v *vault) {
 			must(t, os.Truncate(filepath.Join(v.dir, "signer"), 0))
 		}, []string{"signer-state"}},
+		{"database's head overwritten", func(t *testing.T, v *vault) {
+			change(t, filepath.Join(v.dir, "ledger.db"), func(data []byte) []byte { clear(data[:100]); return data })
+		}, []string{"database-damaged"}},
 		{"database gone", func(t *testing.T, v *vault) { must(t, os.Remove(filepath.Join(v.dir, "ledger.db"))) }, []string{}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
