@@ -170,7 +170,7 @@ func found(t testing.TB, tx *Tx, ch evidence.Changes) {
 // listed compares the lists with all there is.
 func listed(t testing.TB, tx *Tx, all evidence.Changes) {
 	var lists evidence.Changes
-	var pending []evidence.Intake
+	var pending, pendingOf []evidence.Intake
 	var err error
 	add := func(e error) { err = errors.Join(err, e) }
 	lists.People, err = tx.People()
@@ -185,12 +185,15 @@ func listed(t testing.TB, tx *Tx, all evidence.Changes) {
 		add(e)
 		intakes, e := tx.Intakes(c.ID)
 		add(e)
+		mine, e := tx.Pending(c.ID)
+		add(e)
 		copies, e := tx.Copies(c.ID)
 		add(e)
 		findings, e := tx.Findings(c.ID)
 		add(e)
 		lists.Exhibits = append(lists.Exhibits, exhibits...)
 		lists.Intakes = append(lists.Intakes, intakes...)
+		pendingOf = append(pendingOf, mine...)
 		lists.Copies = append(lists.Copies, copies...)
 		lists.Findings = append(lists.Findings, findings...)
 	}
@@ -203,7 +206,7 @@ func listed(t testing.TB, tx *Tx, all evidence.Changes) {
 		}
 	}
 	got, err := tx.PendingIntakes()
-	if diff := differ(pending, got); diff != "" || err != nil {
+	if diff := differ(pending, got) + differ(pending, pendingOf); diff != "" || err != nil {
 		t.Fatalf("pending: %v\n%s", err, diff)
 	}
 }

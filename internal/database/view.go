@@ -76,6 +76,11 @@ func (tx *Tx) Intakes(id evidence.CaseID) ([]evidence.Intake, error) {
 	return list(tx, intakes, "WHERE case_id = ? ORDER BY intake", id[:])
 }
 
+// Pending implements [evidence.View].
+func (tx *Tx) Pending(id evidence.CaseID) ([]evidence.Intake, error) {
+	return list(tx, intakes, "WHERE case_id = ? AND state = 'declared' ORDER BY intake", id[:])
+}
+
 // PendingIntakes gives the intakes of all cases that are declared and not yet
 // sealed, issued, quarantined or abandoned, by id.
 func (tx *Tx) PendingIntakes() ([]evidence.Intake, error) {

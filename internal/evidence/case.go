@@ -3,6 +3,7 @@ package evidence
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // MaxRetainDays bounds how long a case may lock its objects: a hundred years.
@@ -53,7 +54,9 @@ func (b CaseOpened) apply(f *frame) error {
 	return nil
 }
 
-// CaseClosed ends the work on a case. What was sealed stays, and can be verified and exported.
+// CaseClosed ends the work on a case: nothing comes in and no content leaves from
+// here on, see the package comment. What is on its way has to end first, or it
+// would never be sealed.
 type CaseClosed struct {
 	Reason string `json:"reason"`
 }
@@ -69,6 +72,17 @@ func (b CaseClosed) apply(f *frame) error {
 	}
 	if err := f.fresh(string(c.Reference), c.Changed); err != nil {
 		return err
+	}
+	pending, err := f.Pending(c.ID)
+	if err != nil {
+		return err
+	}
+	if len(pending) > 0 {
+		var ids []string
+		for _, i := range pending[:min(len(pending), 10)] {
+			ids = append(ids, fmt.Sprintf("%s of %s", i.Intake, i.Exhibit))
+		}
+		return f.forbid(string(c.Reference), "%d intakes have neither come nor been abandoned: %s", len(pending), strings.Join(ids, ", "))
 	}
 	c.State, c.Changed = Closed, f.at.CaseSeq
 	f.changes.Cases = append(f.changes.Cases, c)

@@ -182,6 +182,9 @@ func (b ContentRead) apply(f *frame) error {
 	if f.event.OnBehalfOf == nil {
 		return field("on_behalf_of", "is missing")
 	}
+	if _, err := f.openCase(); err != nil {
+		return err
+	}
 	c, err := f.held(b.Exhibit, b.Number, f.event.OnBehalfOf.Principal)
 	if err != nil {
 		return err

@@ -34,7 +34,7 @@
 //	person.revoked     person     person.revoke    the key signs nothing from here on (keys)
 //	service.started    service    -                version, object store and what it can prove
 //	case.opened        person     case.open
-//	case.closed        person     case.close       no further exhibits, intakes or copies
+//	case.closed        person     case.close       nothing comes in, no content leaves
 //	exhibit.added      person     exhibit.add      the original, where found and who witnessed
 //	intake.declared    person     intake.declare   an upload is announced, with its acquisition
 //	intake.abandoned   person     intake.abandon   an announced copy will not come
@@ -50,6 +50,17 @@
 //	case.exported      service    export.create    a bundle left; the end of its chain (seal)
 //
 // Where the service signs, the permission is that of the person it acts for.
+//
+// # A closed case
+//
+// A case closes when all that was announced has been sealed, issued, quarantined
+// or abandoned. From then on no exhibit, intake or copy is added and no content
+// read, into a bundle neither. What remains lawful is to look at what there is, and
+// to say what becomes of what had left: fixity.checked, with its findings;
+// case.exported without content; access.denied; copy.received of what was fetched
+// before; copy.returned. Working copies stay bound to their persons until they are
+// returned, and open findings stay open: closing decides neither. No event opens
+// the case again.
 //
 // # Three hashes
 //

@@ -61,6 +61,11 @@ func (b CaseExported) apply(f *frame) error {
 			return field(end.name, "head is entry %d of its chain, not %d", n, end.Entries-1)
 		}
 	}
+	if len(b.Contents) > 0 {
+		if _, err := f.openCase(); err != nil {
+			return err
+		}
+	}
 	for _, id := range b.Contents {
 		if id.Case != f.event.Case {
 			return field("body.contents", "names a copy of another case")

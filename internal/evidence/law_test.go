@@ -162,10 +162,11 @@ func TestStaleByOne(t *testing.T) {
 	s := tell(t)
 	intake := func(id uuid.UUID) int64 { i, _ := s.Intake(id); return i.Changed }
 	holder, _ := s.Case(s.open)
+	idle, _ := s.Case(s.idle)
 	item, _ := s.Exhibit(s.open, "E-001")
 	person, _ := s.Person("legal1")
 	for kind, changed := range map[evidence.Kind]int64{
-		"person.revoked": person.Changed, "case.closed": holder.Changed, "exhibit.added": holder.Changed,
+		"person.revoked": person.Changed, "case.closed": idle.Changed, "exhibit.added": holder.Changed,
 		"intake.declared": item.Changed, "intake.abandoned": intake(s.pending), "copy.sealed": intake(s.pending),
 		"copy.quarantined": intake(s.pending), "copy.requested": s.copied("M1").Changed, "copy.issued": intake(s.requested),
 		"copy.returned": s.copied("W1").Changed,

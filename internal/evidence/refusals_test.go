@@ -1,7 +1,9 @@
 package evidence_test
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -70,34 +72,39 @@ func TestLawRefuses(t *testing.T) {
 		}, errTransition},
 
 		// Cases and exhibits.
-		"open a known case":            {func(s S) E { return in(s.open, s.good()["case.opened"], s) }, exists},
-		"open under a known reference": {func(s S) E { return edit(s, func(b *evidence.CaseOpened) { b.Reference = "2026-0001" }) }, exists},
-		"open under a closed one's":    {func(s S) E { return edit(s, func(b *evidence.CaseOpened) { b.Reference = "2026-0002" }) }, exists},
-		"close an unknown case":        {func(s S) E { return in(unknown, s.good()["case.closed"], s) }, notFound},
-		"close a closed case":          {func(s S) E { return in(s.closed, s.good()["case.closed"], s) }, errTransition},
-		"add to an unknown case":       {func(s S) E { return in(unknown, s.good()["exhibit.added"], s) }, notFound},
-		"add one alike but for case":   {func(s S) E { return edit(s, func(b *evidence.ExhibitAdded) { b.Label = "e-001" }) }, exists},
-		"add to a closed case":         {func(s S) E { return in(s.closed, s.good()["exhibit.added"], s) }, errTransition},
-		"add a known label":            {func(s S) E { return edit(s, func(b *evidence.ExhibitAdded) { b.Label = "E-002" }) }, exists},
+		"open a known case":                 {func(s S) E { return in(s.open, s.good()["case.opened"], s) }, exists},
+		"open under a known reference":      {func(s S) E { return edit(s, func(b *evidence.CaseOpened) { b.Reference = "2026-0001" }) }, exists},
+		"open under a closed one's":         {func(s S) E { return edit(s, func(b *evidence.CaseOpened) { b.Reference = "2026-0002" }) }, exists},
+		"close an unknown case":             {func(s S) E { return in(unknown, s.good()["case.closed"], s) }, notFound},
+		"close a closed case":               {func(s S) E { return in(s.closed, s.good()["case.closed"], s) }, errTransition},
+		"close a case with pending intakes": {func(s S) E { return in(s.open, s.good()["case.closed"], s) }, errTransition},
+		"close it when they have ended": {func(s S) E {
+			for _, id := range []uuid.UUID{s.pending, s.requested} {
+				if err := s.Do(s.Event("custodian1", s.open, evidence.IntakeAbandoned{Intake: id, Reason: "no"})); err != nil {
+					panic(err)
+				}
+			}
+			return in(s.open, s.good()["case.closed"], s)
+		}, nil},
+		"add to an unknown case":     {func(s S) E { return in(unknown, s.good()["exhibit.added"], s) }, notFound},
+		"add one alike but for case": {func(s S) E { return edit(s, func(b *evidence.ExhibitAdded) { b.Label = "e-001" }) }, exists},
+		"add to a closed case":       {func(s S) E { return in(s.closed, s.good()["exhibit.added"], s) }, errTransition},
+		"add a known label":          {func(s S) E { return edit(s, func(b *evidence.ExhibitAdded) { b.Label = "E-002" }) }, exists},
 
 		// Intakes.
-		"declare in an unknown case":       {func(s S) E { return in(unknown, s.good()["intake.declared"], s) }, notFound},
-		"declare in a closed case":         {func(s S) E { return in(s.closed, s.good()["intake.declared"], s) }, errTransition},
-		"declare for an unknown exhibit":   {func(s S) E { return edit(s, func(b *evidence.IntakeDeclared) { b.Exhibit = "E-009" }) }, notFound},
-		"declare a known intake":           {func(s S) E { return edit(s, func(b *evidence.IntakeDeclared) { b.Intake = s.pending }) }, exists},
-		"declare another case's intake":    {func(s S) E { return edit(s, func(b *evidence.IntakeDeclared) { b.Intake = s.late }) }, exists},
-		"abandon an unknown intake":        {func(s S) E { return edit(s, func(b *evidence.IntakeAbandoned) { b.Intake = uuid.Max }) }, notFound},
-		"abandon a sealed intake":          {func(s S) E { return edit(s, func(b *evidence.IntakeAbandoned) { b.Intake = s.sealed }) }, errTransition},
-		"abandon an abandoned intake":      {func(s S) E { return edit(s, func(b *evidence.IntakeAbandoned) { b.Intake = s.abandoned }) }, errTransition},
-		"abandon another case's intake":    {func(s S) E { return edit(s, func(b *evidence.IntakeAbandoned) { b.Intake = s.late }) }, notFound},
-		"abandon another person's intake":  {func(s S) E { return by("examiner3", s.good()["intake.abandoned"]) }, errTransition},
-		"abandon it as a custodian":        {func(s S) E { return by("custodian1", s.good()["intake.abandoned"]) }, nil},
-		"abandon in a closed case is fine": {func(s S) E { return in(s.closed, edit(s, func(b *evidence.IntakeAbandoned) { b.Intake = s.late }), s) }, nil},
+		"declare in an unknown case":      {func(s S) E { return in(unknown, s.good()["intake.declared"], s) }, notFound},
+		"declare in a closed case":        {func(s S) E { return in(s.closed, s.good()["intake.declared"], s) }, errTransition},
+		"declare for an unknown exhibit":  {func(s S) E { return edit(s, func(b *evidence.IntakeDeclared) { b.Exhibit = "E-009" }) }, notFound},
+		"declare a known intake":          {func(s S) E { return edit(s, func(b *evidence.IntakeDeclared) { b.Intake = s.pending }) }, exists},
+		"declare another case's intake":   {func(s S) E { return edit(s, func(b *evidence.IntakeDeclared) { b.Intake = s.late }) }, exists},
+		"abandon an unknown intake":       {func(s S) E { return edit(s, func(b *evidence.IntakeAbandoned) { b.Intake = uuid.Max }) }, notFound},
+		"abandon a sealed intake":         {func(s S) E { return edit(s, func(b *evidence.IntakeAbandoned) { b.Intake = s.sealed }) }, errTransition},
+		"abandon an abandoned intake":     {func(s S) E { return edit(s, func(b *evidence.IntakeAbandoned) { b.Intake = s.abandoned }) }, errTransition},
+		"abandon another case's intake":   {func(s S) E { return edit(s, func(b *evidence.IntakeAbandoned) { b.Intake = s.late }) }, notFound},
+		"abandon another person's intake": {func(s S) E { return by("examiner3", s.good()["intake.abandoned"]) }, errTransition},
+		"abandon it as a custodian":       {func(s S) E { return by("custodian1", s.good()["intake.abandoned"]) }, nil},
 
 		// Sealing.
-		"seal in a closed case": {func(s S) E {
-			return in(s.closed, edit(s, func(b *evidence.CopySealed) { b.Facts = s.Facts(s.late, "") }), s)
-		}, errTransition},
 		"seal an unknown intake":       {func(s S) E { return edit(s, func(b *evidence.CopySealed) { b.Intake = uuid.Max }) }, notFound},
 		"seal an abandoned intake":     {func(s S) E { return edit(s, func(b *evidence.CopySealed) { b.Intake = s.abandoned }) }, errTransition},
 		"seal another case's intake":   {func(s S) E { return edit(s, func(b *evidence.CopySealed) { b.Facts = s.Facts(s.late, "") }) }, notFound},
@@ -177,9 +184,6 @@ func TestLawRefuses(t *testing.T) {
 		"quarantine a working copy": {func(s S) E {
 			return edit(s, func(b *evidence.CopyQuarantined) { *b = s.quarantined(s.requested) })
 		}, nil},
-		"quarantine in a closed case": {func(s S) E {
-			return in(s.closed, edit(s, func(b *evidence.CopyQuarantined) { *b = s.quarantined(s.late); b.Finding = 1 }), s)
-		}, nil},
 
 		// Working copies.
 		"request of an unknown copy":      {func(s S) E { return edit(s, func(b *evidence.CopyRequested) { b.Of = "M9" }) }, notFound},
@@ -196,14 +200,7 @@ func TestLawRefuses(t *testing.T) {
 		"issue to another person":         {func(s S) E { return edit(s, func(b *evidence.CopyIssued) { b.To = "examiner1" }) }, fieldErr("body")},
 		"issue of another master":         {func(s S) E { return edit(s, func(b *evidence.CopyIssued) { b.Of = "M2" }) }, fieldErr("body")},
 		"issue for another purpose":       {func(s S) E { return edit(s, func(b *evidence.CopyIssued) { b.Purpose = "sale" }) }, fieldErr("body")},
-		"issue in a closed case": {func(s S) E {
-			e := s.good()["copy.issued"]
-			if err := s.Do(s.good()["case.closed"]); err != nil {
-				panic(err)
-			}
-			return in(s.open, e, s)
-		}, errTransition},
-		"issue what was received": {func(s S) E { return edit(s, func(b *evidence.CopyIssued) { b.Received = b.ReadBack }) }, fieldErr("body.received")},
+		"issue what was received":         {func(s S) E { return edit(s, func(b *evidence.CopyIssued) { b.Received = b.ReadBack }) }, fieldErr("body.received")},
 		"issue what is not the master's": {func(s S) E {
 			return edit(s, func(b *evidence.CopyIssued) { replaceHashes(&b.Facts, "other"); b.Received = digest.Set{} })
 		}, fieldErr("body.declared")},
@@ -228,7 +225,7 @@ func TestLawRefuses(t *testing.T) {
 		"read an unknown copy":       {func(s S) E { return edit(s, func(b *evidence.ContentRead) { b.Number = "W9" }) }, notFound},
 		"read a returned copy":       {func(s S) E { return edit(s, func(b *evidence.ContentRead) { b.Number = "W2" }) }, errTransition},
 		"read a damaged copy":        {func(s S) E { return edit(s, func(b *evidence.ContentRead) { b.Number = "W3" }) }, errTransition},
-		"read in another case":       {func(s S) E { return in(s.closed, s.good()["content.read"], s) }, notFound},
+		"read in another case":       {func(s S) E { return in(s.idle, s.good()["content.read"], s) }, notFound},
 		"read another person's copy": {func(s S) E { return behalf("examiner1", s.good()["content.read"]) }, forbidden},
 		"read after being revoked":   {func(s S) E { revoke(s, "analyst1"); return s.good()["content.read"] }, forbidden},
 		"export after being revoked": {func(s S) E { revoke(s, "analyst1"); return s.good()["case.exported"] }, forbidden},
@@ -286,7 +283,6 @@ func TestLawRefuses(t *testing.T) {
 			})
 		}, stale},
 		"mismatch of a part":                 {func(s S) E { return edit(s, partly(make([]evidence.Range, 1), make([]evidence.Range, 1))) }, nil},
-		"check in a closed case":             {func(s S) E { return in(s.closed, s.good()["fixity.checked"], s) }, fieldErr("body.result")}, // another copy
 		"deny an unknown copy":               {func(s S) E { return edit(s, func(b *evidence.AccessDenied) { b.Number = "M9" }) }, notFound},
 		"export from an older end":           {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.Case.Entries-- }) }, stale},
 		"export with another head":           {func(s S) E { return edit(s, func(b *evidence.CaseExported) { b.Case.Head = s.Chains[s.open][0] }) }, fieldErr("body.chain")},
@@ -371,6 +367,67 @@ func TestFindings(t *testing.T) {
 		if got := s.copied(number).Findings; !slices.Equal(got, []int{3}) {
 			t.Errorf("findings against the copy are %v", got)
 		}
+	}
+}
+
+// What has ended, and what goes on, in a case that was closed while a copy was with
+// its person and a finding was open.
+func TestClosedCase(t *testing.T) {
+	s := tell(t)
+	sum := func(n evidence.Number) digest.SHA256 {
+		sum, _ := s.copyOf(s.closed, n).Digests.SHA256()
+		return sum
+	}
+	m1, w1, other := sum("M1"), sum("W1"), sum("W2")
+	other[0]++
+	exported := s.exported()
+	exported.Case = evidence.ChainEnd{Entries: int64(len(s.Chains[s.closed])), Head: s.Newest(s.closed)}
+	exported.Contents = nil
+	withContent := exported
+	withContent.Contents = []evidence.CopyID{{Case: s.closed, Exhibit: "E-001", Number: "W1"}}
+	for name, test := range map[string]struct {
+		actor identity.Principal // empty: the service, for the holder
+		body  evidence.Body
+		want  error
+	}{
+		"close":         {"examiner1", evidence.CaseClosed{Reason: "done"}, errTransition},
+		"add":           {"custodian1", exhibit("E-003"), errTransition},
+		"declare":       {"examiner1", declared(s.ID()), errTransition},
+		"request":       {"examiner1", s.request(s.ID()), errTransition},
+		"fetch":         {"", evidence.ContentRead{Exhibit: "E-001", Number: "W1", Operation: evidence.Fetch, Length: 1}, errTransition},
+		"export":        {"", evidence.ContentRead{Exhibit: "E-001", Number: "W1", Operation: evidence.Export, Length: 1}, errTransition},
+		"seal content":  {"", withContent, errTransition},
+		"seal":          {"", exported, nil},
+		"deny":          {"", evidence.AccessDenied{Exhibit: "E-001", Number: "W1", Operation: evidence.Fetch, Reason: "closed"}, nil},
+		"receive":       {"analyst1", evidence.CopyReceived{Exhibit: "E-001", Number: "W1", Size: digest.Segment + 1, SHA256: w1}, nil},
+		"receive later": {"analyst1", evidence.CopyReceived{Exhibit: "E-001", Number: "W2", Size: digest.Segment + 1, SHA256: w1}, errTransition},
+		"return":        {"analyst1", evidence.CopyReturned{Exhibit: "E-001", Number: "W1", Outcome: evidence.Deleted}, nil},
+		"take back":     {"custodian1", evidence.CopyReturned{Exhibit: "E-001", Number: "W2", Outcome: evidence.Deleted}, nil},
+		"check":         {"", evidence.FixityChecked{Exhibit: "E-001", Number: "M1", Result: evidence.Match, Source: "store", SHA256: &m1}, nil},
+		"find": {"", evidence.FixityChecked{
+			Exhibit: "E-001", Number: "M1", Result: evidence.Mismatch, Source: "store", SHA256: &other, Finding: 2,
+		}, nil},
+		"find again": {"", evidence.FixityChecked{
+			Exhibit: "E-001", Number: "M3", Result: evidence.Mismatch, Source: "store", SHA256: &other, Finding: 1,
+		}, nil},
+	} {
+		e := s.Event(test.actor, s.closed, test.body)
+		if test.actor == "" {
+			e = behalf("analyst1", by(identity.Service, e))
+		}
+		if _, err := s.apply(e); !is(err, test.want) {
+			t.Errorf("%s: %v, want %v", name, err, test.want)
+		}
+	}
+}
+
+// Closing names what stands against it.
+func TestClosingNamesIntakes(t *testing.T) {
+	s := tell(t)
+	_, err := s.apply(in(s.open, s.good()["case.closed"], s))
+	want := fmt.Sprintf("2 intakes have neither come nor been abandoned: %s of E-001, %s of E-001", s.pending, s.requested)
+	if err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
 	}
 }
 

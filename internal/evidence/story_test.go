@@ -17,13 +17,15 @@ import (
 //	case open    E-001  M1 sealed; M2 quarantined; W1 issued to analyst1 and fetched;
 //	                    W2 came back; W3 issued, then found damaged; W4 issued
 //	             E-002  nothing yet
-//	case closed  E-001  M1 sealed
+//	case idle           nothing yet
+//	case closed  E-001  M1 sealed; M2 sealed from the intake late; M3 found damaged;
+//	                    W1 and W2 issued to analyst1, W1 fetched
 //
-// Declared and not yet ended are pending and requested in the open case, and late,
-// declared before the other case was closed. analyst2 has been revoked.
+// Declared and not yet ended are pending and requested in the open case. analyst2
+// has been revoked.
 type story struct {
 	*evidencetest.Lab
-	open, closed             evidence.CaseID
+	open, idle, closed       evidence.CaseID
 	pending, requested, late uuid.UUID
 	sealed, abandoned        uuid.UUID
 }
@@ -42,9 +44,10 @@ func tell(t testing.TB) *story {
 	}
 	do("admin", evidence.CaseID{}, evidence.PersonRevoked{Principal: "analyst2", Reason: "left"})
 
-	s.open, s.closed = s.CaseID(), s.CaseID()
+	s.open, s.idle, s.closed = s.CaseID(), s.CaseID(), s.CaseID()
 	do("examiner1", s.open, evidence.CaseOpened{Reference: "2026-0001", Title: "Open", RetainDays: 365})
 	do("examiner1", s.closed, evidence.CaseOpened{Reference: "2026-0002", Title: "Closed", RetainDays: 1})
+	do("examiner1", s.idle, evidence.CaseOpened{Reference: "2026-0004", Title: "Idle", RetainDays: 1})
 	for _, c := range []evidence.CaseID{s.open, s.closed} {
 		do("custodian1", c, exhibit("E-001"))
 	}
@@ -59,40 +62,45 @@ func tell(t testing.TB) *story {
 	}
 	s.sealed = seal(s.open)
 	seal(s.closed)
+	s.late = seal(s.closed)
+	seal(s.closed)
 
 	damaged := s.ID()
 	do("examiner1", s.open, declared(damaged))
 	do(identity.Service, s.open, s.quarantined(damaged))
 
-	issue := func() uuid.UUID {
+	issue := func(c evidence.CaseID) {
 		t.Helper()
 		id := s.ID()
-		do("examiner1", s.open, s.request(id))
-		do("examiner1", s.open, evidence.CopyIssued{Facts: s.Facts(id, ""), Binding: binding})
-		return id
+		do("examiner1", c, s.request(id))
+		do("examiner1", c, evidence.CopyIssued{Facts: s.Facts(id, ""), Binding: binding})
 	}
-	for range 4 {
-		issue()
+	for _, c := range []evidence.CaseID{s.open, s.closed, s.open, s.closed, s.open, s.open} {
+		issue(c)
 	}
-	fetched := s.Event(identity.Service, s.open, evidence.ContentRead{
-		Exhibit: "E-001", Number: "W1", Operation: evidence.Fetch, Length: digest.Segment + 1,
-	})
-	fetched.OnBehalfOf = &evidence.OnBehalfOf{Principal: "analyst1", Method: "session"}
-	if err := s.Do(fetched); err != nil {
-		t.Fatal(err)
+	for _, c := range []evidence.CaseID{s.open, s.closed} {
+		fetched := s.Event(identity.Service, c, evidence.ContentRead{
+			Exhibit: "E-001", Number: "W1", Operation: evidence.Fetch, Length: digest.Segment + 1,
+		})
+		fetched.OnBehalfOf = &evidence.OnBehalfOf{Principal: "analyst1", Method: "session"}
+		if err := s.Do(fetched); err != nil {
+			t.Fatal(err)
+		}
 	}
 	do("analyst1", s.open, s.returned("W2"))
 	bad := digest.SHA256(sha256.Sum256([]byte("damaged later")))
 	do(identity.Service, s.open, evidence.FixityChecked{
 		Exhibit: "E-001", Number: "W3", Result: evidence.Mismatch, Source: "store", SHA256: &bad, Finding: 2,
 	})
+	do(identity.Service, s.closed, evidence.FixityChecked{
+		Exhibit: "E-001", Number: "M3", Result: evidence.Mismatch, Source: "store", SHA256: &bad, Finding: 1,
+	})
 
-	s.pending, s.requested, s.late, s.abandoned = s.ID(), s.ID(), s.ID(), s.ID()
+	s.pending, s.requested, s.abandoned = s.ID(), s.ID(), s.ID()
 	do("examiner1", s.open, declared(s.pending))
 	do("examiner1", s.open, s.request(s.requested))
 	do("examiner1", s.open, declared(s.abandoned))
 	do("examiner1", s.open, evidence.IntakeAbandoned{Intake: s.abandoned, Reason: "cut"})
-	do("examiner1", s.closed, declared(s.late))
 	do("examiner1", s.closed, evidence.CaseClosed{Reason: "done"})
 	return s
 }
@@ -125,8 +133,10 @@ func (s *story) quarantined(id uuid.UUID) evidence.CopyQuarantined {
 	return evidence.CopyQuarantined{Facts: b, Differed: b.Compare(), Finding: c.Findings + 1}
 }
 
-func (s *story) copied(number evidence.Number) evidence.Copy {
-	c, _ := s.Copy(evidence.CopyID{Case: s.open, Exhibit: "E-001", Number: number})
+func (s *story) copied(number evidence.Number) evidence.Copy { return s.copyOf(s.open, number) }
+
+func (s *story) copyOf(id evidence.CaseID, number evidence.Number) evidence.Copy {
+	c, _ := s.Copy(evidence.CopyID{Case: id, Exhibit: "E-001", Number: number})
 	return c
 }
 
@@ -164,7 +174,7 @@ func (s *story) good() map[evidence.Kind]evidence.Event {
 		s.Event("examiner1", s.CaseID(), evidence.CaseOpened{
 			Reference: "2026-0003", Title: "New", Jurisdictions: []string{"DE"}, RetainDays: 30,
 		}),
-		s.Event("examiner1", s.open, evidence.CaseClosed{Reason: "done"}),
+		s.Event("examiner1", s.idle, evidence.CaseClosed{Reason: "done"}),
 		s.Event("custodian1", s.open, exhibit("E-003")),
 		s.Event("examiner1", s.open, declared(s.ID())),
 		s.Event("examiner1", s.open, evidence.IntakeAbandoned{Intake: s.pending, Reason: "cut"}),

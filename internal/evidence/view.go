@@ -1,6 +1,8 @@
 package evidence
 
 import (
+	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -23,6 +25,8 @@ type View interface {
 	// nothing but upper and lower case.
 	Alike(CaseID, Name) (Name, error)
 	Intake(uuid.UUID) (Intake, error)
+	// Pending gives the intakes of the case that are declared and have not ended, by id.
+	Pending(CaseID) ([]Intake, error)
 	Copy(CopyID) (Copy, error)
 	Finding(c CaseID, number int) (Finding, error)
 	// Entry gives the case sequence number of the entry with that leaf hash in
@@ -121,6 +125,18 @@ func (m *Memory) Alike(c CaseID, label Name) (Name, error) {
 
 // Intake implements [View].
 func (m *Memory) Intake(id uuid.UUID) (Intake, error) { return get(m.intakes, id) }
+
+// Pending implements [View].
+func (m *Memory) Pending(c CaseID) ([]Intake, error) {
+	var pending []Intake
+	for _, i := range m.intakes {
+		if i.Case == c && i.State == Declared {
+			pending = append(pending, i)
+		}
+	}
+	slices.SortFunc(pending, func(x, y Intake) int { return bytes.Compare(x.Intake[:], y.Intake[:]) })
+	return pending, nil
+}
 
 // Copy implements [View].
 func (m *Memory) Copy(id CopyID) (Copy, error) { return get(m.copies, id) }
