@@ -18,16 +18,17 @@ import (
 // time: without it, or when what it read differs, the object is read back whole.
 type trail struct {
 	size   int64
-	hasher *digest.Hasher
-	pos    int64         // bytes read back and hashed; of the reader's goroutine until done is closed
-	wake   chan struct{} // something became durable
-	done   chan struct{} // the reader's goroutine has ended
+	hasher *digest.Hasher // of the reader's goroutine until done is closed; nil at rest
+	pos    int64          // bytes read back and hashed; of the reader's goroutine until done is closed
+	wake   chan struct{}  // something became durable
+	done   chan struct{}  // the reader's goroutine has ended
 	cancel context.CancelFunc
 	source string
 	err    error // why it ended before the end; set before done is closed
 
 	mu      sync.Mutex
-	durable int64 // bytes that may be read
+	durable int64        // bytes that may be read
+	state   digest.State // of the hasher, at rest
 }
 
 // trails are those of the uploads under way, each at work or at rest. Nothing in
@@ -36,6 +37,9 @@ type trails struct {
 	mu   sync.Mutex
 	byID map[uuid.UUID]*trail
 }
+
+// maxTrails bounds how many are remembered; those at rest go first.
+const maxTrails = 1000
 
 // trail begins or goes on to read an upload back; nil where the store cannot.
 func (s *Service) trail(ctx context.Context, i evidence.Intake, store objectstore.Upload) *trail {
@@ -47,7 +51,7 @@ func (s *Service) trail(ctx context.Context, i evidence.Intake, store objectstor
 		return nil
 	}
 	t := s.trails.take(i.Intake)
-	if t == nil {
+	if t == nil || !t.rise() {
 		t = &trail{size: i.Size, hasher: digest.NewHasher(i.Declared.Algorithms()...)}
 	}
 	own, cancel := context.WithCancel(s.ctx)
@@ -113,12 +117,48 @@ func (t *trail) reach(n int64) {
 	}
 }
 
-// rest stops the reader. The trail keeps its place for the next connection.
+// rest stops the reader. The trail keeps its place for the next connection, which
+// may never come, and nothing that runs.
 func (t *trail) rest() {
-	if t != nil {
-		t.cancel()
-		<-t.done
+	if t == nil {
+		return
 	}
+	t.cancel()
+	<-t.done
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.hasher == nil {
+		return
+	}
+	state, err := t.hasher.State()
+	t.hasher.Close()
+	if t.hasher = nil; err == nil {
+		t.state = state
+	}
+}
+
+// rise takes up the place of a trail at rest; false when it has none.
+func (t *trail) rise() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.hasher != nil {
+		return true
+	}
+	hasher, err := digest.ResumeHasher(t.state)
+	if err != nil || t.state.Size() != t.pos {
+		if err == nil {
+			hasher.Close()
+		}
+		return false
+	}
+	t.hasher = hasher
+	return true
+}
+
+func (t *trail) atRest() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.hasher == nil
 }
 
 // end waits for the reader to come to the end, and gives what it read. It is used
@@ -127,12 +167,12 @@ func (t *trail) end(ctx context.Context) (reading, bool) {
 	select {
 	case <-t.done:
 	case <-ctx.Done():
-		t.rest()
 	}
-	defer t.hasher.Close()
-	if t.err != nil || t.pos != t.size {
+	if t.err != nil || t.pos != t.size || t.atRest() {
+		t.rest()
 		return reading{}, false
 	}
+	defer t.hasher.Close()
 	set, n, err := t.hasher.Sum()
 	return reading{digests: set, source: t.source}, err == nil && n == t.size
 }
@@ -142,6 +182,14 @@ func (t *trails) put(id uuid.UUID, one *trail) {
 	defer t.mu.Unlock()
 	if t.byID == nil {
 		t.byID = map[uuid.UUID]*trail{}
+	}
+	for old, one := range t.byID {
+		if len(t.byID) < maxTrails {
+			break
+		}
+		if one.atRest() {
+			delete(t.byID, old)
+		}
 	}
 	t.byID[id] = one
 }
@@ -159,7 +207,6 @@ func (t *trails) take(id uuid.UUID) *trail {
 func (s *Service) dropTrail(id uuid.UUID) {
 	if t := s.trails.take(id); t != nil {
 		t.rest()
-		t.hasher.Close()
 	}
 }
 
@@ -169,7 +216,6 @@ func (s *Service) closeTrails() {
 	defer s.trails.mu.Unlock()
 	for id, t := range s.trails.byID {
 		t.rest()
-		t.hasher.Close()
 		delete(s.trails.byID, id)
 	}
 }
