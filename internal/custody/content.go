@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/custodyd/custodyd/internal/database"
+	"github.com/custodyd/custodyd/internal/digest"
 	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/identity"
 	"github.com/custodyd/custodyd/internal/objectstore"
@@ -45,15 +46,96 @@ func (s *Service) Fetch(ctx context.Context, c Caller, p evidence.Path, offset, 
 	if err != nil {
 		return nil, err
 	}
-	content, err := s.objects.Open(ctx, stored(object), false)
+	r, err := s.open(ctx, copied.CopyID, object, offset, length)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	r, err := content.Range(ctx, offset, length)
+	return &Download{copied, offset, length, recorded, r}, nil
+}
+
+// open gives bytes of an object of a sealed copy. Where the store does not give what
+// was sealed, now or while they are read, the copy is suspect.
+func (s *Service) open(ctx context.Context, id evidence.CopyID, o evidence.Object, offset, length int64) (io.ReadCloser, error) {
+	r, err := s.openRange(ctx, o, offset, length)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, errors.Join(err, content.Close()))
+		if spoilt(err) {
+			s.met(id, o, err)
+		}
+		return nil, err
 	}
-	return &Download{copied, offset, length, recorded, &contentReader{r, content}}, nil
+	w := &watched{ReadCloser: r, s: s, id: id, object: o, rest: length}
+	if offset == 0 && length == o.Size && length > 0 {
+		w.hasher = digest.NewHasher()
+	}
+	return w, nil
+}
+
+// met has a copy checked of which an object is wrong. A check reads the content and
+// its midstates; of another object the audit has to tell.
+func (s *Service) met(id evidence.CopyID, o evidence.Object, why error) {
+	if o.Role == evidence.Content || o.Role == evidence.Midstates {
+		s.suspect(id, why)
+		return
+	}
+	s.log.Error("an object is not what was sealed", "copy", id.String(), "role", o.Role, "why", why)
+}
+
+func (s *Service) openRange(ctx context.Context, o evidence.Object, offset, length int64) (io.ReadCloser, error) {
+	content, err := s.objects.Open(ctx, stored(o), false)
+	if err != nil {
+		return nil, err
+	}
+	var r io.ReadCloser
+	if content.Size() == o.Size {
+		r, err = content.Range(ctx, offset, length)
+	} else {
+		err = fmt.Errorf("object %s: has %d bytes, want %d: %w", o.Key, content.Size(), o.Size, objectstore.ErrReadBack)
+	}
+	if err != nil {
+		return nil, errors.Join(err, content.Close())
+	}
+	return &contentReader{r, content}, nil
+}
+
+// watched gives the bytes of an object and hashes them where they are the whole of
+// it: nobody but their receiver would notice otherwise that they are others.
+type watched struct {
+	io.ReadCloser
+	s      *Service
+	id     evidence.CopyID
+	object evidence.Object
+	hasher *digest.Hasher // nil where a part is read
+	rest   int64          // bytes to come
+}
+
+// Read implements io.Reader.
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.ReadCloser.Read(p)
+	if spoilt(err) {
+		w.s.met(w.id, w.object, err)
+	}
+	if w.rest -= int64(n); w.hasher == nil || n == 0 {
+		return n, err
+	}
+	if _, closed := w.hasher.Write(p[:n]); closed != nil {
+		return 0, closed
+	}
+	if w.rest > 0 {
+		return n, err
+	}
+	set, _, closed := w.hasher.Sum()
+	if got, _ := set.SHA256(); closed == nil && got != w.object.SHA256 {
+		w.s.met(w.id, w.object, fmt.Errorf("object %s: gave bytes with the SHA-256 %s, want %s", w.object.Key, got, w.object.SHA256))
+	}
+	return n, err
+}
+
+// Close ends it.
+func (w *watched) Close() error {
+	if w.hasher != nil {
+		w.hasher.Close()
+	}
+	return w.ReadCloser.Close()
 }
 
 // noteRead records that content is about to leave, or that it was asked for and

@@ -49,6 +49,8 @@ type Objects interface {
 	Stat(ctx context.Context, key, version string) (objectstore.Object, error)
 	Open(ctx context.Context, o objectstore.Object, fromMedium bool) (*objectstore.Content, error)
 	Copy(ctx context.Context, src objectstore.Object, key string, until time.Time) (objectstore.Object, error)
+	Extend(ctx context.Context, o objectstore.Object, until time.Time) (objectstore.Object, error) // never shortens; makes durable and locked what was interrupted
+	Uploads(ctx context.Context, prefix string) iter.Seq2[objectstore.Upload, error]               // begun, neither completed nor aborted; some stores want a whole key
 	List(ctx context.Context, prefix string) iter.Seq2[objectstore.Object, error]
 }
 
@@ -86,21 +88,18 @@ type Service struct {
 	checks     checks
 	counters   counters
 
+	checking, reading, copying permits
+
 	ctx     context.Context // ends with the service: background work, not requests
 	cancel  context.CancelFunc
 	group   *errgroup.Group
 	closing sync.Mutex // nothing joins the group once closed is set
 	closed  bool
-	reads   chan struct{} // permits to read whole copies back
 	ended   chan struct{} // closed when the committer has ended
 	stopped chan struct{}
 	stop    sync.Once
 	cause   error // why stopped; written before stopped is closed
 }
-
-// concurrentReads bounds how many copies are read back at once: each read uses
-// all cores already.
-const concurrentReads = 2
 
 // Open takes up the ledger in the database: it checks it against the signer's
 // own last checkpoint, signs what a crash left unsigned, enrols the service and
@@ -111,7 +110,8 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 	s := &Service{
 		cfg: cfg, db: cfg.Database, objects: cfg.Objects, origin: cfg.Ledger.Key().Origin(), log: cfg.Logger,
 		started: cfg.Now(), appends: make(chan *draft, maxBatch), ctx: own, cancel: cancel,
-		reads: make(chan struct{}, concurrentReads), ended: make(chan struct{}), stopped: make(chan struct{}),
+		checking: make(permits, concurrentChecks), reading: make(permits, concurrentReads), copying: make(permits, concurrentCopies),
+		ended: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	s.challenges.init()
 	s.intakes.init()
@@ -246,13 +246,7 @@ func (s *Service) Ready(ctx context.Context) error {
 	if err := s.db.View(ctx, func(tx *database.Tx) error { _, err := tx.Head(); return err }); err != nil {
 		return fmt.Errorf("%w: ledger: %w", ErrUnavailable, err)
 	}
-	for _, err := range s.objects.List(ctx, "ready-") {
-		if err != nil {
-			return fmt.Errorf("%w: object store: %w", ErrUnavailable, err)
-		}
-		break
-	}
-	return nil
+	return s.answers(ctx)
 }
 
 // About is what anybody may know of the service.

@@ -142,6 +142,7 @@ func TestExportContent(t *testing.T) {
 	if err := e.WriteTo(t.Context(), &got); err == nil {
 		t.Error("damaged content went into a bundle")
 	}
+	l.found("W1")
 	_, err = l.Export(t.Context(), l.people["examiner1"], theCase, []evidence.Path{{Case: "other", Exhibit: "E-001", Copy: "W1"}})
 	if !errors.As(err, new(*evidence.FieldError)) {
 		t.Errorf("a copy of another case: %v", err)

@@ -213,24 +213,11 @@ func (s *Service) bundled(copies []evidence.Copy, contents []evidence.CopyID) []
 			}
 			objects = append(objects, bundle.Object{
 				Role: o.Role, Exhibit: c.Exhibit, Number: c.Number, Size: o.Size, SHA256: o.SHA256,
-				Open: func(ctx context.Context) (io.ReadCloser, error) { return s.openWhole(ctx, o) },
+				Open: func(ctx context.Context) (io.ReadCloser, error) { return s.open(ctx, c.CopyID, o, 0, o.Size) },
 			})
 		}
 	}
 	return objects
-}
-
-func (s *Service) openWhole(ctx context.Context, o evidence.Object) (io.ReadCloser, error) {
-	content, err := s.objects.Open(ctx, stored(o), false)
-	if err != nil {
-		return nil, err
-	}
-	r, err := content.Range(ctx, 0, o.Size)
-	if err != nil {
-		closeQuietly(content)
-		return nil, err
-	}
-	return &contentReader{r, content}, nil
 }
 
 // Name is the file name of the bundle.

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode"
 
 	"github.com/google/uuid"
 
@@ -38,9 +38,11 @@ type checks struct {
 }
 
 type check struct {
-	caller  Caller
+	id      uuid.UUID
+	caller  *Caller // nil: the service itself, which has met something wrong
 	path    evidence.Path
 	copied  evidence.Copy
+	begun   atomic.Bool
 	checked atomic.Int64
 	done    chan struct{} // closed after the result is there
 	verdict evidence.FixityChecked
@@ -48,36 +50,53 @@ type check struct {
 	err     error
 }
 
-// maxChecks bounds how many checks are remembered, and maxRunning how many wait
-// or run.
+// What bounds checks: how many are remembered, how many people have waiting or
+// running, and how many of those are one person's.
 const (
 	maxChecks  = 1000
 	maxRunning = 100
+	maxOwn     = 10
 )
 
 func (c *checks) init() { c.byID = map[uuid.UUID]*check{} }
 
-// add remembers a check, forgetting the oldest that is done.
-func (c *checks) add(id uuid.UUID, k *check) error {
+// join gives the check of the same copy that is under way, or else has k be it,
+// forgetting the oldest that is done. What the service has met may be newer than
+// what a running check has read: it joins only one that has not begun.
+func (c *checks) join(k *check) (joined *check, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	running := 0
-	kept := c.old[:0]
-	for _, old := range c.old {
-		if c.byID[old].running() {
-			running++
-		} else if len(c.byID) >= maxChecks {
-			delete(c.byID, old)
+	running, own := 0, 0
+	var done []uuid.UUID
+	for _, id := range c.old {
+		old := c.byID[id]
+		if !old.running() {
+			done = append(done, id)
 			continue
 		}
-		kept = append(kept, old)
+		if old.copied.CopyID == k.copied.CopyID && (k.caller != nil || !old.begun.Load()) {
+			return old, nil
+		}
+		if old.caller == nil {
+			continue
+		}
+		if running++; k.caller != nil && old.caller.Principal == k.caller.Principal {
+			own++
+		}
 	}
-	c.old = kept
-	if running >= maxRunning {
-		return fmt.Errorf("%w: %d checks are under way", ErrBusy, running)
+	switch {
+	case k.caller == nil: // as many as there are copies, at most
+	case own >= maxOwn:
+		return nil, fmt.Errorf("%w: %d checks of %s are under way", ErrBusy, own, k.caller.Principal)
+	case running >= maxRunning:
+		return nil, fmt.Errorf("%w: %d checks are under way", ErrBusy, running)
 	}
-	c.byID[id], c.old = k, append(c.old, id)
-	return nil
+	for _, id := range done[:min(len(done), max(len(c.byID)-maxChecks+1, 0))] {
+		delete(c.byID, id)
+	}
+	c.old = slices.DeleteFunc(c.old, func(id uuid.UUID) bool { return c.byID[id] == nil })
+	c.byID[k.id], c.old = k, append(c.old, k.id)
+	return k, nil
 }
 
 func (c *checks) get(id uuid.UUID) (*check, error) {
@@ -99,8 +118,8 @@ func (k *check) running() bool {
 	}
 }
 
-// StartCheck begins to re-read a copy from the store. It goes on when the caller
-// leaves; [Service.Check] tells how far it is.
+// StartCheck begins to re-read a copy from the store, or joins a check of it that
+// is under way. It goes on when the caller leaves; [Service.Check] tells how far it is.
 func (s *Service) StartCheck(ctx context.Context, c Caller, p evidence.Path) (uuid.UUID, error) {
 	copied, err := s.find(ctx, p)
 	if err != nil {
@@ -109,13 +128,21 @@ func (s *Service) StartCheck(ctx context.Context, c Caller, p evidence.Path) (uu
 	if err := c.allow(identity.CopyVerify); err != nil {
 		return uuid.UUID{}, s.deny(ctx, c, copied.CopyID, evidence.Verify, err)
 	}
-	id, err := s.newID()
+	k, err := s.startCheck(&c, p, copied)
 	if err != nil {
 		return uuid.UUID{}, err
 	}
-	k := &check{caller: c, path: p, copied: copied, done: make(chan struct{})}
-	if err := s.checks.add(id, k); err != nil {
-		return uuid.UUID{}, err
+	return k.id, nil
+}
+
+func (s *Service) startCheck(who *Caller, p evidence.Path, copied evidence.Copy) (*check, error) {
+	id, err := s.newID()
+	if err != nil {
+		return nil, err
+	}
+	k := &check{id: id, caller: who, path: p, copied: copied, done: make(chan struct{})}
+	if joined, err := s.checks.join(k); err != nil || joined != k {
+		return joined, err
 	}
 	run := func() {
 		defer close(k.done)
@@ -124,20 +151,20 @@ func (s *Service) StartCheck(ctx context.Context, c Caller, p evidence.Path) (uu
 		}
 	}
 	if !s.background(run) {
-		return uuid.UUID{}, s.gone()
+		return nil, s.gone()
 	}
-	return id, nil
+	return k, nil
 }
 
-// Check tells how far a check is; with a wait it answers when it is done, or
-// when the wait is over.
+// Check tells how far a check is, to whoever may verify; with a wait it answers
+// when it is done, or when the wait is over.
 func (s *Service) Check(ctx context.Context, c Caller, id uuid.UUID, wait time.Duration) (CheckStatus, error) {
+	if err := c.allow(identity.CopyVerify); err != nil {
+		return CheckStatus{}, err
+	}
 	k, err := s.checks.get(id)
 	if err != nil {
 		return CheckStatus{}, err
-	}
-	if k.caller.Principal != c.Principal {
-		return CheckStatus{}, fmt.Errorf("check %s: %w", id, evidence.ErrNotFound)
 	}
 	timeout := time.NewTimer(min(max(wait, 0), maxWait))
 	defer timeout.Stop()
@@ -158,16 +185,26 @@ func (s *Service) Check(ctx context.Context, c Caller, id uuid.UUID, wait time.D
 
 // check reads a copy back and records the verdict.
 func (s *Service) check(ctx context.Context, k *check) error {
-	release, err := s.mayRead(ctx)
+	release, err := s.checking.take(ctx)
 	if err != nil {
 		return err
 	}
 	defer release()
+	k.begun.Store(true)
 	content, ok := k.copied.Object(evidence.Content)
 	if !ok {
 		return fmt.Errorf("copy %s: has no content object", k.copied.CopyID)
 	}
-	list, problem, err := s.midstatesOf(ctx, k.copied)
+	list, problem, unread := s.midstatesOf(ctx, k.copied)
+	if unread != nil {
+		// The list speeds up and locates, it never decides: go on without.
+		s.log.Warn("midstate list", "copy", k.copied.CopyID.String(), "error", unread)
+	}
+	var came evidence.Intake
+	err = s.db.View(ctx, func(tx *database.Tx) (err error) {
+		came, err = tx.Intake(k.copied.Intake)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -180,81 +217,82 @@ func (s *Service) check(ctx context.Context, k *check) error {
 	if err != nil {
 		return err
 	}
-	k.verdict = verdictOf(k.copied, read, problem)
-	k.entry, err = s.note(ctx, k.copied.Case, &k.caller, func(tx *database.Tx) (evidence.Body, error) {
-		v := k.verdict
-		if v.Result != evidence.Mismatch && !v.ListWrong {
-			return v, nil
-		}
-		now, err := tx.Copy(k.copied.CopyID)
-		if err != nil {
-			return nil, err
-		}
-		if now.Quarantined() {
-			v.Finding = now.Findings[0]
-		} else {
-			holder, err := tx.Case(k.copied.Case)
-			if err != nil {
-				return nil, err
-			}
-			v.Finding = holder.Findings + 1
-		}
-		k.verdict = v
-		return v, nil
-	})
+	if came.State == evidence.Quarantined {
+		read.verdict.ListWrong = false // the list is of the bytes that arrived, not of those that were kept
+	}
+	if read.verdict.Cause != nil {
+		s.log.Warn("fixity check", "copy", k.copied.CopyID.String(), "cause", read.verdict.Cause)
+	}
+	k.verdict = verdictOf(k.copied, read, problem, unread)
+	record := func(who *Caller) (Recorded, error) { return s.note(ctx, k.copied.Case, who, k.entryIn) }
+	k.entry, err = record(k.caller)
+	if k.caller != nil && errors.Is(err, evidence.ErrForbidden) { // revoked meanwhile: the verdict stands without them
+		k.entry, err = record(nil)
+	}
 	return err
 }
 
-// verdictOf puts a reading into the words of an entry.
-func verdictOf(c evidence.Copy, read reading, listProblem string) evidence.FixityChecked {
-	v := evidence.FixityChecked{
-		Exhibit: c.Exhibit, Number: c.Number, Result: evidence.Result(read.verdict.Result), Source: read.source,
-		// Where the sealed list is at hand and a segment disagrees, the content
-		// is damaged, not the list: its hash has been checked.
-		ListWrong: listProblem != "",
+// entryIn gives the verdict with the number of the finding that it opens, or that
+// is open.
+func (k *check) entryIn(tx *database.Tx) (evidence.Body, error) {
+	v := k.verdict
+	if v.Result != evidence.Mismatch && !v.Gone && !v.ListWrong {
+		return v, nil
 	}
-	if v.Result == evidence.Unreadable {
-		v.Unreadable, v.UnreadableTotal = cut(read.verdict.Unreadable)
-		v.Detail = causeText(read.verdict.Cause)
-	} else if sha256, ok := read.digests.SHA256(); ok {
-		v.Damaged, v.DamagedTotal = cut(read.verdict.Damaged)
-		v.SHA256 = &sha256
+	now, err := tx.Copy(k.copied.CopyID)
+	if err != nil {
+		return nil, err
 	}
-	switch {
-	case v.Detail != "":
-	case listProblem != "":
-		v.Detail = "the midstate list " + listProblem
-	case read.verdict.Unstable:
-		v.Detail = "the store gave different bytes when asked twice"
-	}
-	return v
-}
-
-// cut gives the ranges that an entry has room for, and how many there are if
-// these are not all.
-func cut(ranges []digest.Range) (listed []evidence.Range, total int) {
-	if len(ranges) > evidence.MaxRanges {
-		ranges, total = ranges[:evidence.MaxRanges], len(ranges)
-	}
-	for _, r := range ranges {
-		listed = append(listed, evidence.Range{Offset: r.Off, Length: r.Len})
-	}
-	return listed, total
-}
-
-// causeText gives the reason in one plain line: it stands in a signed entry.
-func causeText(err error) string {
-	if err == nil {
-		return ""
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return "the store did not answer in time"
-	}
-	text := []rune(err.Error())
-	for i, r := range text {
-		if unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) {
-			text[i] = ' '
+	if now.Quarantined() {
+		v.Finding = now.Findings[0]
+	} else {
+		holder, err := tx.Case(k.copied.Case)
+		if err != nil {
+			return nil, err
 		}
+		v.Finding = holder.Findings + 1
 	}
-	return string(text[:min(len(text), 500)])
+	k.verdict = v
+	return v, nil
+}
+
+// suspect has a copy checked about which the store has given something wrong: what
+// the check finds is an entry, whoever met it and whatever became of them.
+func (s *Service) suspect(id evidence.CopyID, why error) {
+	if _, err := s.inquire(id, why); err != nil {
+		s.log.Error("cannot check a suspect copy", "copy", id.String(), "error", err)
+	}
+}
+
+// confirm is suspect for work that cannot go on before it is known what is wrong.
+func (s *Service) confirm(ctx context.Context, id evidence.CopyID, why error) error {
+	k, err := s.inquire(id, why)
+	if err != nil || k == nil {
+		return err
+	}
+	select {
+	case <-k.done:
+		return k.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// inquire begins the check of a suspect; nil when a finding is open already and
+// another check would say nothing new.
+func (s *Service) inquire(id evidence.CopyID, why error) (*check, error) {
+	s.log.Warn("suspect copy", "copy", id.String(), "why", why)
+	var copied evidence.Copy
+	var holder evidence.Case
+	err := s.db.View(s.ctx, func(tx *database.Tx) (err error) {
+		if copied, err = tx.Copy(id); err != nil {
+			return err
+		}
+		holder, err = tx.Case(id.Case)
+		return err
+	})
+	if err != nil || copied.Quarantined() {
+		return nil, err
+	}
+	return s.startCheck(nil, evidence.Path{Case: holder.Reference, Exhibit: id.Exhibit, Copy: id.Number}, copied)
 }

@@ -5,8 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -26,7 +26,9 @@ func TestFixity(t *testing.T) {
 		harm      func(t *testing.T, l *lab)
 		result    evidence.Result
 		damaged   []evidence.Range
+		gone      bool
 		listWrong bool
+		detail    string
 	}{
 		"unharmed": {harm: whole, result: evidence.Match},
 		"second segment": {
@@ -48,27 +50,45 @@ func TestFixity(t *testing.T) {
 			harm:   func(t *testing.T, l *lab) { must(t, os.Truncate(l.objectFile("M1", evidence.Content), size+1)) },
 			result: evidence.Mismatch,
 		},
-		"removed":           {harm: func(t *testing.T, l *lab) { must(t, os.Remove(l.objectFile("M1", evidence.Content))) }, result: evidence.Unreadable},
-		"retention removed": {harm: func(t *testing.T, l *lab) { must(t, os.Remove(retention(l))) }, result: evidence.Unreadable},
-		"retention damaged": {harm: func(t *testing.T, l *lab) { damage(t, retention(l), 0) }, result: evidence.Unreadable},
+		"removed": {
+			harm:   func(t *testing.T, l *lab) { must(t, os.Remove(l.objectFile("M1", evidence.Content))) },
+			result: evidence.Unreadable, gone: true, detail: "the object is missing",
+		},
+		"retention removed": {
+			harm:   func(t *testing.T, l *lab) { must(t, os.Remove(retention(l))) },
+			result: evidence.Unreadable, gone: true, detail: "the object is missing",
+		},
+		"retention damaged": {
+			harm:   func(t *testing.T, l *lab) { damage(t, retention(l), 0) },
+			result: evidence.Unreadable, gone: true, detail: "the object is not as it was written",
+		},
 		"list damaged": {
 			harm:   func(t *testing.T, l *lab) { damage(t, l.objectFile("M1", evidence.Midstates), 20) },
-			result: evidence.Match, listWrong: true,
+			result: evidence.Match, listWrong: true, detail: "the midstate list is not the one that was sealed",
 		},
 		"list cut": {
 			harm:   func(t *testing.T, l *lab) { must(t, os.Truncate(l.objectFile("M1", evidence.Midstates), 31)) },
-			result: evidence.Match, listWrong: true,
+			result: evidence.Match, listWrong: true, detail: "the midstate list is not the one that was sealed",
 		},
 		"list removed": {
 			harm:   func(t *testing.T, l *lab) { must(t, os.Remove(l.objectFile("M1", evidence.Midstates))) },
-			result: evidence.Match, listWrong: true,
+			result: evidence.Match, listWrong: true, detail: "the midstate list is missing from the store",
+		},
+		"list unreadable": {
+			harm: func(_ *testing.T, l *lab) {
+				var opened atomic.Int64
+				l.store.setFault(func(p point) bool { // a check opens the list before the content
+					return p.Method == "Open" && !p.After && opened.Add(1)%2 == 1
+				}, syscall.EIO)
+			},
+			result: evidence.Match, detail: "the midstate list could not be read: input/output error",
 		},
 		"list and content": {
 			harm: func(t *testing.T, l *lab) {
 				must(t, os.Remove(l.objectFile("M1", evidence.Midstates)))
 				damage(t, l.objectFile("M1", evidence.Content), digest.Segment+5)
 			},
-			result: evidence.Mismatch, listWrong: true,
+			result: evidence.Mismatch, listWrong: true, detail: "the midstate list is missing from the store",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -78,14 +98,14 @@ func TestFixity(t *testing.T) {
 			l.seal(content(size, 3))
 			row.harm(t, l)
 			finding := 0
-			if row.result == evidence.Mismatch || row.listWrong {
+			if row.result == evidence.Mismatch || row.gone || row.listWrong {
 				finding = 1
 			}
 			for range 2 { // the second time nothing new is found
 				status := l.verify("legal1", "M1")
 				must(t, status.Err)
 				v := *status.Verdict
-				if v.Result != row.result || v.ListWrong != row.listWrong || v.Finding != finding || (v.SHA256 == nil) != (v.Result == evidence.Unreadable) {
+				if v.Result != row.result || v.Gone != row.gone || v.ListWrong != row.listWrong || v.Detail != row.detail || v.Finding != finding || (v.SHA256 == nil) != (v.Result == evidence.Unreadable) {
 					t.Errorf("the verdict is %+v", v)
 				}
 				if row.damaged != nil && !equalRanges(v.Damaged, row.damaged) {
@@ -129,24 +149,6 @@ func newUUID(t *testing.T) uuid.UUID {
 	id, err := uuid.NewV7()
 	must(t, err)
 	return id
-}
-
-// TestCheckOfAnother looks at other people's checks.
-func TestCheckOfAnother(t *testing.T) {
-	l := newLab(t)
-	l.openCase()
-	l.seal([]byte("a small image"))
-	id, err := l.StartCheck(t.Context(), l.people["legal1"], at("M1"))
-	must(t, err)
-	_, err = l.Check(t.Context(), l.people["auditor1"], id, time.Minute)
-	wantErr(t, err, evidence.ErrNotFound)
-	_, err = l.Check(t.Context(), l.people["legal1"], newUUID(t), 0)
-	wantErr(t, err, evidence.ErrNotFound)
-	status, err := l.Check(t.Context(), l.people["legal1"], id, time.Minute)
-	must(t, err)
-	if !status.Done || status.Err != nil {
-		t.Errorf("the check is %+v", status)
-	}
 }
 
 // TestQuarantine brings copies whose three hashes are not one.

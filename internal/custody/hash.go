@@ -2,10 +2,10 @@ package custody
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
+	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -14,11 +14,22 @@ import (
 	"github.com/custodyd/custodyd/internal/objectstore"
 )
 
-// mayRead waits for a permit to read a whole copy back.
-func (s *Service) mayRead(ctx context.Context) (release func(), err error) {
+// Whole objects are read and copied by so many at once: each read uses all cores
+// already. Checks, which many may ask for, do not keep intakes waiting.
+const (
+	concurrentChecks = 2 // fixity checks
+	concurrentReads  = 2 // intakes that are read back
+	concurrentCopies = 2 // working copies that the store makes
+)
+
+// permits bounds how many do a thing at once.
+type permits chan struct{}
+
+// take waits for a permit.
+func (p permits) take(ctx context.Context) (release func(), err error) {
 	select {
-	case s.reads <- struct{}{}:
-		return func() { <-s.reads }, nil
+	case p <- struct{}{}:
+		return func() { <-p }, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -38,7 +49,11 @@ type reading struct {
 // at all.
 func (s *Service) hash(ctx context.Context, o evidence.Object, list digest.Midstates, want digest.Set, progress func(int64)) (reading, error) {
 	content, err := s.objects.Open(ctx, stored(o), true)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, objectstore.ErrReadBack) {
+	if gone(err) {
+		// A store that has lost one object is another thing than one that is away.
+		if away := s.answers(ctx); away != nil {
+			return reading{}, away
+		}
 		return reading{verdict: digest.Verdict{Result: digest.Unreadable, Cause: err}, source: objectstore.SourceStore}, nil
 	}
 	if err != nil {
@@ -67,6 +82,17 @@ func (s *Service) hash(ctx context.Context, o evidence.Object, list digest.Midst
 	}
 	read.source = content.Source() // reading may have fallen back from the medium
 	return read, nil
+}
+
+// answers tells whether the store can be asked at all.
+func (s *Service) answers(ctx context.Context) error {
+	for _, err := range s.objects.List(ctx, "ready-") {
+		if err != nil {
+			return fmt.Errorf("%w: object store: %w", ErrUnavailable, err)
+		}
+		break
+	}
+	return nil
 }
 
 // pass hashes the whole content once, with every wanted algorithm.
@@ -113,69 +139,74 @@ func (p progressReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// checkFiles hashes each file of a set where it lies in the content, and tells
-// which one is not what its list says; empty when all are.
-func (s *Service) checkFiles(ctx context.Context, u upload) (string, error) {
-	release, err := s.mayRead(ctx)
+// checkFiles hashes each file of a set where it lies in the content, and gives
+// those that are not what the list says, by line, with the number of all where the
+// list is cut.
+func (s *Service) checkFiles(ctx context.Context, u upload) (strays []evidence.Stray, total int, err error) {
+	release, err := s.reading.take(ctx)
 	if err != nil {
-		return "", err
+		return nil, 0, err
 	}
 	defer release()
 	list, err := s.objects.Open(ctx, stored(u.Objects[evidence.Files]), false)
 	if err != nil {
-		return "", err
+		return nil, 0, err
 	}
 	defer closeQuietly(list)
 	lines, err := list.Range(ctx, 0, list.Size())
 	if err != nil {
-		return "", err
+		return nil, 0, err
 	}
 	defer closeQuietly(lines)
 	bytes, err := s.objects.Open(ctx, stored(u.Objects[evidence.Content]), false)
 	if err != nil {
-		return "", err
+		return nil, 0, err
 	}
 	defer closeQuietly(bytes)
 
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(max(s.cfg.Workers, 1))
+	var mu sync.Mutex
+	line := 0
 	parser := evidence.ListParser{Each: func(f evidence.File, offset int64) error {
-		group.Go(func() error { return checkFile(gctx, bytes, f, offset) })
+		line++
+		at := line
+		group.Go(func() error {
+			got, err := sumOf(gctx, bytes, offset, f.Size)
+			if err == nil && got != f.SHA256 {
+				mu.Lock()
+				strays = append(strays, evidence.Stray{Line: at, SHA256: got})
+				mu.Unlock()
+			}
+			return err
+		})
 		return gctx.Err()
 	}}
 	_, err = io.Copy(&parser, lines)
 	if err == nil {
 		_, _, err = parser.Total()
 	}
-	if found := group.Wait(); found != nil {
-		err = found // the parser's error is only that a check had failed
+	if failed := group.Wait(); failed != nil {
+		err = failed // the parser's error is only that a file could not be read
 	}
-	var wrong *fileError
-	if errors.As(err, &wrong) {
-		return wrong.Error(), nil
-	}
-	return "", err
-}
-
-// fileError names the file of a set that is not what its list says.
-type fileError struct{ path string }
-
-func (e *fileError) Error() string {
-	return fmt.Sprintf("file %q of the set is not what its list says", e.path)
-}
-
-func checkFile(ctx context.Context, content *objectstore.Content, f evidence.File, offset int64) error {
-	r, err := content.Range(ctx, offset, f.Size)
 	if err != nil {
-		return err
+		return nil, 0, err
+	}
+	slices.SortFunc(strays, func(a, b evidence.Stray) int { return a.Line - b.Line })
+	if len(strays) > evidence.MaxRanges {
+		strays, total = strays[:evidence.MaxRanges], len(strays)
+	}
+	return strays, total, nil
+}
+
+// sumOf hashes a run of bytes of the content.
+func sumOf(ctx context.Context, content *objectstore.Content, offset, length int64) (digest.SHA256, error) {
+	r, err := content.Range(ctx, offset, length)
+	if err != nil {
+		return digest.SHA256{}, err
 	}
 	defer closeQuietly(r)
 	set, _, err := digest.Sum(ctx, r)
-	if err != nil {
-		return err
-	}
-	if got, _ := set.SHA256(); got != f.SHA256 {
-		return &fileError{f.Path()}
-	}
-	return nil
+	sha256, _ := set.SHA256()
+	return sha256, err
 }

@@ -32,19 +32,45 @@ func (s *Service) start(id uuid.UUID) {
 	})
 }
 
-// resumeIntakes starts what a restart interrupted.
+// resumeIntakes has the store forget what nobody will go on with, which it can as
+// nobody writes yet, and starts what a restart interrupted.
 func (s *Service) resumeIntakes(ctx context.Context) error {
-	var rows []database.Upload
-	err := s.db.View(ctx, func(tx *database.Tx) (err error) {
-		rows, err = tx.Uploads()
-		return err
+	records := map[uuid.UUID]upload{}
+	err := s.db.View(ctx, func(tx *database.Tx) error {
+		rows, err := tx.Uploads() // with those of abandoned intakes
+		if err != nil {
+			return err
+		}
+		pending, err := tx.PendingIntakes() // with those of which there is no row any more
+		if err != nil {
+			return err
+		}
+		ids := make([]uuid.UUID, 0, len(rows)+len(pending))
+		for _, row := range rows {
+			ids = append(ids, row.Intake)
+		}
+		for _, i := range pending {
+			ids = append(ids, i.Intake)
+		}
+		for _, id := range ids {
+			if records[id], err = loadUpload(tx, id); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
-	for _, row := range rows {
-		if phase := Phase(row.Phase); phase != Receiving && phase != Ready {
-			s.start(row.Intake)
+	if err != nil {
+		return err
+	}
+	for id, u := range records {
+		if err := s.clearAll(ctx, id, u.Store); err != nil { // it costs room; the next start tries again
+			s.log.Warn("forget what was interrupted", "intake", id, "error", err)
+		}
+		if u.Phase != Receiving && u.Phase != Ready {
+			s.start(id)
 		}
 	}
-	return err
+	return nil
 }
 
 // retryAfter is how long a job waits before the n-th try after a failure.
@@ -115,23 +141,16 @@ func (s *Service) work(ctx context.Context, id uuid.UUID, j *job) error {
 	}
 }
 
-// discard tells the store that an upload will not come, and forgets it.
-func (s *Service) discard(ctx context.Context, id uuid.UUID, u upload) error {
-	s.dropTrail(id)
-	if u.Store != nil {
-		if err := s.objects.Abort(ctx, *u.Store); err != nil {
-			return err
-		}
-	}
-	return s.commitOutcome(s.db.Update(ctx, func(tx *database.Tx) error { return tx.DropUpload(id) }))
-}
-
 // complete makes the received parts an object, keeps the midstates beside it,
 // and reads it back.
 func (s *Service) complete(ctx context.Context, i evidence.Intake, c evidence.Case, u upload, j *job) error {
 	content, ok := u.Objects[evidence.Content]
 	if !ok {
 		o, err := s.completeObject(ctx, i, u)
+		if errors.Is(err, objectstore.ErrNoUpload) {
+			s.log.Warn("the store has forgotten an upload", "intake", i.Intake, "error", err)
+			return s.forget(ctx, i.Intake, *u.Store)
+		}
 		if err != nil {
 			return err
 		}
@@ -218,7 +237,7 @@ func (s *Service) putOnce(ctx context.Context, key string, data []byte, until ti
 	if !errors.Is(err, fs.ErrExist) {
 		return o, err
 	}
-	if o, err = s.objects.Stat(ctx, key, ""); err != nil {
+	if o, err = s.existing(ctx, key, until); err != nil {
 		return objectstore.Object{}, err
 	}
 	there, err := s.readSmall(ctx, o)
@@ -254,7 +273,7 @@ func (s *Service) readSmall(ctx context.Context, o objectstore.Object) ([]byte, 
 
 // readBack hashes what the store holds, and notes it: the third hash.
 func (s *Service) readBack(ctx context.Context, i evidence.Intake, o evidence.Object, list digest.Midstates, want digest.Set, j *job) error {
-	release, err := s.mayRead(ctx)
+	release, err := s.reading.take(ctx)
 	if err != nil {
 		return err
 	}
@@ -281,25 +300,31 @@ func (s *Service) noteReading(ctx context.Context, id uuid.UUID, read reading) e
 	})
 }
 
-// judge compares the three hashes: one, and the facts are ready to be signed, if
-// the files of a set are those of its list; otherwise the copy is quarantined,
-// signed by the service.
+// judge compares the three hashes, and the files of a set with its list: all agree,
+// and the facts are ready to be signed; otherwise the copy is quarantined, signed by
+// the service.
 func (s *Service) judge(ctx context.Context, i evidence.Intake, u upload) error {
 	compare := evidence.Facts{Declared: u.Declared, Received: u.Received, ReadBack: u.ReadBack}
-	if len(compare.Compare()) == 0 {
-		problem := ""
-		if i.Files > 0 {
-			var err error
-			if problem, err = s.checkFiles(ctx, u); err != nil {
-				return err
-			}
+	differed := compare.Compare()
+	var strays []evidence.Stray
+	total := 0
+	if len(differed) == 0 && i.Files > 0 {
+		var err error
+		if strays, total, err = s.checkFiles(ctx, u); err != nil {
+			return err
 		}
+	}
+	if len(differed) == 0 && len(strays) == 0 {
 		return s.updateUpload(ctx, i.Intake, func(u *upload) error {
-			if u.Problem = problem; problem == "" {
-				u.Phase = Ready
-			}
+			u.Phase = Ready
 			return nil
 		})
+	}
+	if i.Class == evidence.Working { // before: it would be forgotten by a crash after
+		master := evidence.CopyID{Case: i.Case, Exhibit: i.Exhibit, Number: i.Of}
+		if err := s.confirm(ctx, master, errors.New("a working copy of it has other bytes")); err != nil {
+			return err
+		}
 	}
 	_, err := s.note(ctx, i.Case, &Caller{Principal: i.By, Method: methodSession}, func(tx *database.Tx) (evidence.Body, error) {
 		stated, err := facts(tx, i, u)
@@ -310,7 +335,9 @@ func (s *Service) judge(ctx context.Context, i evidence.Intake, u upload) error 
 		if err != nil {
 			return nil, err
 		}
-		return evidence.CopyQuarantined{Facts: *stated, Differed: stated.Compare(), Finding: holder.Findings + 1}, nil
+		return evidence.CopyQuarantined{
+			Facts: *stated, Differed: differed, Strays: strays, StraysTotal: total, Finding: holder.Findings + 1,
+		}, nil
 	})
 	return err
 }

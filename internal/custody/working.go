@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/custodyd/custodyd/internal/database"
 	"github.com/custodyd/custodyd/internal/digest"
@@ -29,21 +32,28 @@ func (s *Service) makeWorking(ctx context.Context, i evidence.Intake, c evidence
 		return fmt.Errorf("copy %s: has no content object", master.CopyID)
 	}
 	list, problem, err := s.midstatesOf(ctx, master)
+	if problem != "" {
+		err = errors.New("the midstate list " + problem)
+		return s.blame(ctx, i.Intake, master, err, err.Error())
+	}
+	if spoilt(err) {
+		return s.blame(ctx, i.Intake, master, err, "the midstate list: "+causeOf(err))
+	}
 	if err != nil {
 		return err
 	}
-	if problem != "" {
-		return s.updateUpload(ctx, i.Intake, func(u *upload) error {
-			u.Problem = "the midstate list of " + master.CopyID.String() + " " + problem + ": verify that copy"
-			return nil
-		})
-	}
 	content, ok := u.Objects[evidence.Content]
 	if !ok {
-		name := key(i.Intake, evidence.Content)
-		o, err := s.objects.Copy(ctx, stored(source), name, retainUntil(i, c))
+		if err := s.clear(ctx, i.Intake, evidence.Content, nil); err != nil {
+			return err
+		}
+		name, until := key(i.Intake, evidence.Content), retainUntil(i, c)
+		o, err := s.copy(ctx, stored(source), name, until)
 		if errors.Is(err, fs.ErrExist) { // made before a crash, not noted
-			o, err = s.objects.Stat(ctx, name, "")
+			o, err = s.existing(ctx, name, until)
+		}
+		if spoilt(err) {
+			return s.blame(ctx, i.Intake, master, err, causeOf(err))
 		}
 		if err != nil {
 			return fmt.Errorf("copy %s: %w", source.Key, err)
@@ -63,6 +73,28 @@ func (s *Service) makeWorking(ctx context.Context, i evidence.Intake, c evidence
 	return s.readBack(ctx, i, content, list, master.Digests, s.intakes.job(i.Intake))
 }
 
+// copy has the store copy an object, when it is not copying enough already.
+func (s *Service) copy(ctx context.Context, source objectstore.Object, name string, until time.Time) (objectstore.Object, error) {
+	release, err := s.copying.take(ctx)
+	if err != nil {
+		return objectstore.Object{}, err
+	}
+	defer release()
+	return s.objects.Copy(ctx, source, name, until)
+}
+
+// blame ends the making of a working copy that no other try would mend, after the
+// master has been checked: what is wrong with it is an entry by then.
+func (s *Service) blame(ctx context.Context, id uuid.UUID, master evidence.Copy, why error, words string) error {
+	if err := s.confirm(ctx, master.CopyID, why); err != nil {
+		return err
+	}
+	return s.updateUpload(ctx, id, func(u *upload) error {
+		u.Problem = fmt.Sprintf("%s/%s cannot be copied: %s; its history tells what a check of it found", master.Exhibit, master.Number, words)
+		return nil
+	})
+}
+
 // midstatesOf reads the midstate list of a copy and checks it against the hash
 // that was sealed. The problem says why a list cannot be used.
 func (s *Service) midstatesOf(ctx context.Context, c evidence.Copy) (list digest.Midstates, problem string, err error) {
@@ -71,15 +103,20 @@ func (s *Service) midstatesOf(ctx context.Context, c evidence.Copy) (list digest
 		return nil, "", nil
 	}
 	data, err := s.readSmall(ctx, stored(o))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, "is missing from the store", nil
-	}
-	if err != nil && !errors.Is(err, objectstore.ErrReadBack) {
-		return nil, "", fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	if err != nil || digest.SHA256(sha256.Sum256(data)) != o.SHA256 {
+	if gone(err) && s.answers(ctx) == nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, "is missing from the store", nil
+		}
 		return nil, "is not the one that was sealed", nil
 	}
-	list, err = digest.ParseMidstates(data)
-	return list, "", err
+	if err != nil {
+		return nil, "", fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	if digest.SHA256(sha256.Sum256(data)) != o.SHA256 {
+		return nil, "is not the one that was sealed", nil
+	}
+	if list, err = digest.ParseMidstates(data); err != nil {
+		return nil, "is none", nil
+	}
+	return list, "", nil
 }
