@@ -29,17 +29,16 @@ func (b *bench) ledgerRows(ctx context.Context) ([]row, error) {
 func (b *bench) appendRow(ctx context.Context) (row, error) {
 	count := b.appends - b.appends%writers
 	dir := filepath.Join(b.dir, "log")
-	empty := func(context.Context) error {
-		if err := os.RemoveAll(dir); err != nil {
-			return err
-		}
-		return os.Mkdir(dir, 0o700)
-	}
 	log := func(name string, argv ...string) side {
-		return side{name: name, prepare: empty, run: func(ctx context.Context) (sample, error) {
-			s, _, err := b.command(ctx, nil, append(argv, dir, strconv.Itoa(count), strconv.Itoa(writers))...)
-			return s, err
-		}}
+		return side{
+			name:    name,
+			prepare: func(context.Context) error { return os.Mkdir(dir, 0o700) },
+			run: func(ctx context.Context) (sample, error) {
+				s, _, err := b.command(ctx, nil, append(argv, dir, strconv.Itoa(count), strconv.Itoa(writers))...)
+				return s, err
+			},
+			clean: func(context.Context) error { return os.RemoveAll(dir) },
+		}
 	}
 	results, err := b.interleave(ctx, log("append", b.self, "append"), log("append, Tessera", b.tessera))
 	if err != nil {
@@ -48,7 +47,7 @@ func (b *bench) appendRow(ctx context.Context) (row, error) {
 	ours, theirs := results[0].wall(), results[1].wall()
 	r := b.compare(fmt.Sprintf("ledger: durable appends, %d writers, %s entries", writers, number(float64(count))), atLeast(2, " ×"), ours, "", theirs)
 	r.ours, r.alternative = perSecond(count, ours), "Tessera POSIX, batch 64 / 50 ms: "+perSecond(count, theirs)
-	return r, os.RemoveAll(dir)
+	return r, nil
 }
 
 func (b *bench) checkRow(ctx context.Context) (row, error) {

@@ -4,12 +4,17 @@ import (
 	"bytes"
 	"context"
 	"debug/buildinfo"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // loadAverage is that of the last one, five and fifteen minutes.
@@ -20,6 +25,76 @@ func loadAverage() string {
 		return "unknown"
 	}
 	return strings.Join(fields[:3], " ")
+}
+
+// settle puts the machine into the state in which each run begins: nothing left
+// to write, the file in the page cache, the disk at rest.
+func (b *bench) settle(ctx context.Context) error {
+	syscall.Sync()
+	f, err := os.Open(b.file)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, struct{ io.Reader }{f})
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return b.rest(ctx)
+}
+
+// rest waits until the disks move next to nothing: file systems free the blocks of
+// what was removed, and devices discard them, when sync has long returned. A
+// machine that works for others as well never rests; then that is said.
+func (b *bench) rest(ctx context.Context) error {
+	const (
+		look   = 500 * time.Millisecond
+		little = 2 << 20 // bytes in that time
+		most   = 30 * time.Second
+	)
+	before, err := diskBytes()
+	for range most / look {
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(look):
+		}
+		var now int64
+		if now, err = diskBytes(); now-before < little {
+			return err
+		}
+		before = now
+	}
+	b.say("the disk is still busy after %v", most)
+	return err
+}
+
+// diskBytes is what all disks have read, written and discarded so far.
+func diskBytes() (int64, error) {
+	text, err := os.ReadFile("/proc/diskstats")
+	if err != nil {
+		return 0, err
+	}
+	return sectors(text) * 512, nil
+}
+
+// sectors adds up those read, written and, since Linux 4.18, discarded: fields 3, 7
+// and 14 of iostats.rst, which stand behind the device's numbers and name.
+func sectors(diskstats []byte) (n int64) {
+	for line := range bytes.Lines(diskstats) {
+		fields := strings.Fields(string(line))
+		for _, i := range []int{5, 9, 16} {
+			if i < len(fields) {
+				k, err := strconv.ParseInt(fields[i], 10, 64)
+				if err == nil { // it is always a number
+					n += k
+				}
+			}
+		}
+	}
+	return n
 }
 
 // machine says on what, and with which versions, all was measured.

@@ -6,7 +6,7 @@
 // The environment says how much and where:
 //
 //	SIZE        bytes of the file that is ingested and verified, such as 2G, 256M (2G)
-//	RUNS        how often each side of a comparison is run (3)
+//	RUNS        how often each side of a comparison is run (5)
 //	APPENDS     entries of the append comparison (6400)
 //	ENTRIES     entries of the full check (1000000)
 //	BENCH_DIR   directory on a real disk for everything that is written (/var/tmp)
@@ -15,14 +15,15 @@
 //
 // # How
 //
-// A comparison has two or more sides. They are run in turn, A B C A B C, and the
-// medians are compared, so that what else happens on the machine happens to all.
-// Before each run everything dirty is written to disk and the file is read once:
-// nobody pays for the writes of the run before, and all find the file in the page
-// cache. Nothing else is dropped or warmed. What is timed is the wall time of a
-// whole command as one types it, start of the process and sign-in included;
-// making its target, and removing it, is not. A command that hashes has to print
-// the right SHA-256, ours the verdict at least, else the run fails.
+// A comparison has two or more sides. They are run in turn, A B C B C A C A B, so
+// that each follows each, and the medians are compared: what else happens on the
+// machine happens to all. A side's target is removed as soon as its run is over.
+// Before the next one everything dirty is written, the file is read once, and the
+// disk has come to rest: nobody pays for what was written or removed before, and
+// all find the file in the page cache. Nothing else is dropped or warmed. What
+// is timed is the wall time of a whole command as one types it, start of the
+// process and sign-in included. A command that hashes has to print the right
+// SHA-256, ours the verdict at least, else the run fails.
 //
 // The sides that live in one process (appends, the full check) time themselves,
 // without their setup, and print "seconds" and a number.

@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -19,8 +17,9 @@ import (
 // A side is one way to do a piece of work.
 type side struct {
 	name    string
-	prepare func(context.Context) error // not timed; nil: nothing
+	prepare func(context.Context) error // not timed, as clean; nil: nothing
 	run     func(context.Context) (sample, error)
+	clean   func(context.Context) error // removes the target of the run
 }
 
 // A sample is what one run of a side cost.
@@ -53,24 +52,17 @@ func median(s samples, of func(sample) time.Duration) time.Duration {
 	return all[mid]
 }
 
-// interleave runs the sides in turn, runs times each.
+// interleave runs the sides in turn, runs times each, every time from the next one on.
 func (b *bench) interleave(ctx context.Context, sides ...side) ([]samples, error) {
 	results := make([]samples, len(sides))
 	for run := range b.runs {
-		for i, s := range sides {
-			if s.prepare != nil {
-				if err := s.prepare(ctx); err != nil {
-					return nil, fmt.Errorf("prepare %s: %w", s.name, err)
-				}
-			}
-			if err := b.settle(); err != nil {
-				return nil, err
-			}
-			got, err := s.run(ctx)
+		for turn := range sides {
+			i := (run + turn) % len(sides)
+			got, err := b.once(ctx, sides[i])
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", s.name, err)
+				return nil, fmt.Errorf("%s: %w", sides[i].name, err)
 			}
-			b.say("  %d/%d %-40s %8.2f s, CPU %.2f s, server's %.2f s", run+1, b.runs, s.name,
+			b.say("  %d/%d %-40s %8.2f s, CPU %.2f s, server's %.2f s", run+1, b.runs, sides[i].name,
 				got.wall.Seconds(), got.cpu.Seconds(), got.server.Seconds())
 			results[i] = append(results[i], got)
 		}
@@ -78,16 +70,20 @@ func (b *bench) interleave(ctx context.Context, sides ...side) ([]samples, error
 	return results, nil
 }
 
-// settle puts the machine into the state in which each run begins: nothing left
-// to write, the file in the page cache.
-func (b *bench) settle() error {
-	syscall.Sync()
-	f, err := os.Open(b.file)
-	if err != nil {
-		return err
+// once is one run of a side, from a machine at rest to one without its target.
+func (b *bench) once(ctx context.Context, s side) (got sample, err error) {
+	if s.clean != nil {
+		defer func() { err = errors.Join(err, s.clean(ctx)) }()
 	}
-	_, err = io.Copy(io.Discard, struct{ io.Reader }{f})
-	return errors.Join(err, f.Close())
+	if s.prepare != nil {
+		if err := s.prepare(ctx); err != nil {
+			return sample{}, fmt.Errorf("prepare: %w", err)
+		}
+	}
+	if err := b.settle(ctx); err != nil {
+		return sample{}, err
+	}
+	return s.run(ctx)
 }
 
 // shell is a side that runs a bash script. proof, if not empty, is text that has
@@ -115,7 +111,13 @@ func (s side) after(prepare func(context.Context) error) side {
 	return s
 }
 
-// script is bash to be run before each run of a side.
+// leaving gives the side with what removes its target after each run.
+func (s side) leaving(clean func(context.Context) error) side {
+	s.clean = clean
+	return s
+}
+
+// script is bash to be run before or after each run of a side.
 func (b *bench) script(text string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		_, _, err := b.command(ctx, nil, "bash", "-euo", "pipefail", "-c", text)

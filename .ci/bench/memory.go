@@ -52,7 +52,7 @@ func (b *bench) uploadsPeak(ctx context.Context, m *minio, count int, file strin
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, l.close()) }()
-	if err := b.settle(); err != nil {
+	if err := b.settle(ctx); err != nil {
 		return 0, err
 	}
 	group, gctx := errgroup.WithContext(ctx)

@@ -108,3 +108,15 @@ func TestCheck(t *testing.T) {
 		t.Error("the reference finds nothing")
 	}
 }
+
+func TestSectors(t *testing.T) {
+	for text, want := range map[string]int64{
+		"": 0,
+		" 254       0 vda 1 2 3000 4 5 6 7000 8 9 10 11 12 13 900000 15 16 17\n":  910000,
+		" 8 0 sda 1 2 3 4 5 6 7 8 9 10 11\n 8 1 sda1 1 2 30 4 5 6 70 8 9 10 11\n": 110,
+	} {
+		if got := sectors([]byte(text)); got != want {
+			t.Errorf("%q: %d sectors, want %d", text, got, want)
+		}
+	}
+}

@@ -36,19 +36,16 @@ func (b *bench) directoryRows(ctx context.Context) (rows []row, err error) {
 }
 
 func (b *bench) ingestRows(ctx context.Context, l *lab) ([]row, error) {
-	again := b.script(`rm -rf "$G" "$G".*`)
+	gone := b.script(`rm -rf "$G" "$G".*`)
 	results, err := b.interleave(ctx,
 		l.command("ingest, directory store", b.sum, ingest(0, b.file)...),
-		b.shell("sha256sum, cp, sync, sha256sum", `sha256sum "$F" && cp "$F" "$G" && sync && sha256sum "$G"`, b.sum).after(again),
-		b.shell("openssl, cp, sync, openssl", `openssl dgst -sha256 "$F" && cp "$F" "$G" && sync && openssl dgst -sha256 "$G"`, b.sum).after(again),
-		b.shell("dc3dd", `dc3dd if="$F" hof="$G" hash=sha256`, b.sum).after(again),
-		b.shell("ewfacquire, ewfverify", `ewfacquire -u -c none -d sha256 -t "$G" "$F" && ewfverify -d sha256 "$G.E01"`, b.sum).after(again),
+		b.shell("sha256sum, cp, sync, sha256sum", `sha256sum "$F" && cp "$F" "$G" && sync && sha256sum "$G"`, b.sum).leaving(gone),
+		b.shell("openssl, cp, sync, openssl", `openssl dgst -sha256 "$F" && cp "$F" "$G" && sync && openssl dgst -sha256 "$G"`, b.sum).leaving(gone),
+		b.shell("dc3dd", `dc3dd if="$F" hof="$G" hash=sha256`, b.sum).leaving(gone),
+		b.shell("ewfacquire, ewfverify", `ewfacquire -u -c none -d sha256 -t "$G" "$F" && ewfverify -d sha256 "$G.E01"`, b.sum).leaving(gone),
 		b.shell("restic backup, check", `restic backup --compression off "$F" && restic check --read-data`, "").
-			after(b.script(`rm -rf "$G" "$G".* && restic init`)))
+			after(b.script(`restic init`)).leaving(gone))
 	if err != nil {
-		return nil, err
-	}
-	if err := again(ctx); err != nil {
 		return nil, err
 	}
 	const work = "ingest, directory store (three hashes, sealed)"
@@ -151,7 +148,7 @@ func (b *bench) s3Rows(ctx context.Context) (rows []row, err error) {
 	results, err := b.interleave(ctx,
 		l.command("ingest, MinIO", b.sum, ingest(0, b.file)...),
 		b.shell("openssl, rclone copyto, rclone cat", `openssl dgst -sha256 "$F" && rclone copyto "$F" s3:plain/image && `+
-			`rclone cat s3:plain/image | openssl dgst -sha256`, b.sum).after(b.script(`rclone delete s3:plain`)))
+			`rclone cat s3:plain/image | openssl dgst -sha256`, b.sum).leaving(b.script(`rclone delete s3:plain`)))
 	if err != nil {
 		return nil, err
 	}

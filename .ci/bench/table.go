@@ -119,7 +119,7 @@ func newBench() (*bench, error) {
 	}
 	var errs [5]error
 	b.size, errs[0] = sizeOf("SIZE", "2G")
-	b.runs, errs[1] = countOf("RUNS", "3")
+	b.runs, errs[1] = countOf("RUNS", "5")
 	b.appends, errs[2] = countOf("APPENDS", "6400")
 	b.entries, errs[3] = countOf("ENTRIES", "1000000")
 	b.self, errs[4] = os.Executable()
