@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -106,16 +107,20 @@ func newCaseShow(a *app) *cobra.Command {
 				"jurisdictions", strings.Join(c.Jurisdictions, ", "), "retention", fmt.Sprintf("%d day(s)", c.RetainDays),
 				"opened", fmt.Sprintf("%s by %s", c.Opened, c.OpenedBy),
 			}
-			var findings []evidence.Finding
-			if c.Findings > 0 {
-				if findings, err = op.Findings(cmd.Context(), p.Case); err != nil {
-					return err
-				}
+			answer := map[string]any{"case": c}
+			findings, err := op.Findings(cmd.Context(), p.Case)
+			switch {
+			case errors.Is(err, evidence.ErrForbidden):
+				pairs = append(pairs, "findings", fmt.Sprintf("%d, which your roles do not show", c.Findings))
+			case err != nil:
+				return err
+			default:
+				answer["findings"] = notNil(findings)
 			}
 			for _, f := range findings {
 				pairs = append(pairs, fmt.Sprintf("finding %d", f.Number), fmt.Sprintf("%s/%s: %s (%s, opened %s)", f.Exhibit, f.Copy, f.What, f.State, f.Opened))
 			}
-			return a.result(map[string]any{"case": c, "findings": notNil(findings)}, facts(pairs...))
+			return a.result(answer, facts(pairs...))
 		},
 	}
 }

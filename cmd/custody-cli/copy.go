@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -81,6 +83,14 @@ func newCopyShow(a *app) *cobra.Command {
 			return a.result(c, facts(pairs...))
 		},
 	}
+}
+
+// goOn says that a command that was interrupted goes on when it is given again.
+func goOn(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return try(err, "give the same command again: it goes on where it stood")
+	}
+	return err
 }
 
 // stateOf is a copy's state with what blocks it.

@@ -34,7 +34,7 @@ func newCopyFetch(a *app) *cobra.Command {
 			"FILE.rejected, and the copy is checked in the store: a mismatch there is a finding.",
 		Example: "  custody-cli copy fetch 2026-0042/E-001/W1 -o working.dd",
 		Args:    cobra.ExactArgs(1),
-		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), a, args[0]) },
+		RunE:    func(cmd *cobra.Command, args []string) error { return goOn(o.run(cmd.Context(), a, args[0])) },
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.output, "output", "o", "", "the file to write")

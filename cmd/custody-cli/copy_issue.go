@@ -27,7 +27,7 @@ func newCopyIssue(a *app) *cobra.Command {
 			"the master's number the exhibit must have one master only. Interrupted, give the same command again.",
 		Example: "  custody-cli copy issue 2026-0042/E-001/M1 --to analyst1 --purpose 'search for sent documents'",
 		Args:    cobra.ExactArgs(1),
-		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), a, args[0]) },
+		RunE:    func(cmd *cobra.Command, args []string) error { return goOn(o.run(cmd.Context(), a, args[0])) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.to, "to", "", "who gets it")

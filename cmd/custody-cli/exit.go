@@ -94,6 +94,7 @@ var exits = []struct {
 		client.ErrUnreachable, client.ErrBusy, api.CodeUnavailable, api.CodeTimeout, context.DeadlineExceeded,
 	}},
 	{exitUnreachable, "tell the service's operator", []error{api.CodeLedgerStopped}},
+	{exitError, "name the authority that vouches for the service: custody-cli setup --ca-file FILE", []error{client.ErrDistrusted}},
 }
 
 // explain gives an error's exit code and the next thing to try, if there is one.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -68,7 +67,7 @@ func TestExplain(t *testing.T) {
 		{ledger.ErrSyntax, exitError},
 		{client.ErrServer, exitError},
 		{client.ErrAnswer, exitError},
-		{&tls.CertificateVerificationError{Err: errors.New("x")}, exitError},
+		{client.ErrDistrusted, exitError},
 		{errIncomplete, exitIncomplete},
 		{evidence.ErrNotFound, exitNotFound},
 		{fs.ErrNotExist, exitNotFound},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -64,13 +65,12 @@ func (o exportOptions) run(ctx context.Context, a *app, text string) error {
 			return err
 		}
 	}
-	partial := o.output + ".partial"
-	size, err := download(ctx, a, op, path.Case, contents, partial)
+	partial, size, err := download(ctx, a, op, path.Case, contents, o.output)
 	if err != nil {
-		return errors.Join(err, os.Remove(partial))
+		return err
 	}
 	if err := rename(partial, o.output, o.force); err != nil {
-		return err
+		return errors.Join(err, os.Remove(partial))
 	}
 	report, err := judgeBundle(ctx, a, o.output, &verify.Policy{Key: op.VerifierKey})
 	if err != nil {
@@ -137,28 +137,32 @@ func issued(copies []evidence.Copy, master evidence.Copy, op *operator.Operator)
 	return evidence.Copy{}, false
 }
 
-// download writes the bundle to a new file.
-func download(ctx context.Context, a *app, op *operator.Operator, reference evidence.Name, contents []evidence.Path, path string) (n int64, err error) {
+// download writes the bundle to a new file beside the one that it will be, and gives
+// its name and size. Nothing is left of what failed.
+func download(ctx context.Context, a *app, op *operator.Operator, reference evidence.Name, contents []evidence.Path, path string) (string, int64, error) {
 	b, err := op.Export(ctx, reference, contents)
 	if err != nil {
-		return 0, err
+		return "", 0, err
 	}
 	defer b.Close()
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.partial") // mode 0600
 	if err != nil {
-		return 0, err
+		return "", 0, err
 	}
-	n, err = io.CopyBuffer(file, onlyReader{b}, make([]byte, 1<<20))
-	if err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		} else {
-			err = unreachable(err)
-		}
-		return 0, errors.Join(fmt.Errorf("download the bundle: %w", err), file.Close())
+	n, err := io.CopyBuffer(file, onlyReader{b}, make([]byte, 1<<20))
+	switch {
+	case ctx.Err() != nil:
+		err = context.Cause(ctx)
+	case err != nil:
+		err = fmt.Errorf("download the bundle: %w", unreachable(err))
+	default:
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err != nil {
+		return "", 0, errors.Join(err, os.Remove(file.Name()))
 	}
 	a.say("downloaded %s", bytesText(n))
-	return n, errors.Join(file.Sync(), file.Close())
+	return file.Name(), n, nil
 }
 
 // unreachable makes a cut answer what it is: a server that was lost.

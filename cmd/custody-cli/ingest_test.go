@@ -20,7 +20,8 @@ import (
 
 // TestAwait: a problem that passes is waited out, one that is final is not.
 func TestAwait(t *testing.T) {
-	intake := evidence.Intake{Intake: uuid.Must(uuid.NewV7())}
+	var intake evidence.Intake
+	intake.Intake = uuid.Must(uuid.NewV7())
 	trying := api.IntakeStatus{Intake: intake, Phase: api.PhaseCopying, Problem: "the store does not answer"}
 	given := api.IntakeStatus{Intake: intake, Phase: api.PhaseCopying, Problem: "the master cannot be copied", Final: true}
 	sealed := api.IntakeStatus{Intake: intake, Phase: api.PhaseSealed}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
@@ -30,10 +31,17 @@ func run() int {
 	if err == nil {
 		return exitOK
 	}
+	return a.fail(err)
+}
+
+// fail says what went wrong, each thing in a line, then what to try next. It gives the
+// exit code.
+func (a *app) fail(err error) int {
 	code, next := explain(err)
-	fmt.Fprintln(a.stderr, "custody-cli:", err)
-	if next != "" {
-		fmt.Fprintln(a.stderr, "custody-cli:", next)
+	for line := range strings.SplitSeq(err.Error()+"\n"+next, "\n") {
+		if line != "" {
+			fmt.Fprintln(a.stderr, "custody-cli:", line)
+		}
 	}
 	return code
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,22 +77,33 @@ func (o setupOptions) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	_, known := cfg.Place.Binding()
+	if address, err := url.Parse(o.server); err == nil && address.Scheme == "http" && !loopback(address.Hostname()) {
+		a.warn("the connection to %s is not encrypted: whoever can listen there can read what is sent and act as you; use https", address.Host)
+	}
 	op, session, err := operator.Setup(ctx, cfg, b, pin)
 	if err != nil {
 		return err
 	}
 	defer op.Close()
-	if pin == nil && known != nil {
+	if op.Believed {
 		a.warn("the ledger key was believed as the server showed it; compare it with what the service's operator tells you: %s", op.VerifierKey)
 	}
 	return a.result(map[string]any{
 		"server": op.URL, "principal": op.Principal, "roles": session.Roles, "origin": op.Origin,
-		"verifier_key": op.VerifierKey, "pinned": pin != nil, "expires": session.Expires, "config": op.Place.Dir(),
+		"verifier_key": op.VerifierKey, "pinned": !op.Believed, "expires": session.Expires, "config": op.Place.Dir(),
 	}, facts(
 		"server", op.URL, "principal", string(op.Principal), "roles", session.Roles.String(), "ledger", string(op.Origin),
 		"verifier key", op.VerifierKey.String(), "configuration", op.Place.Dir(),
 	))
+}
+
+// loopback tells whether a host is this machine.
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	address, err := netip.ParseAddr(host)
+	return err == nil && address.IsLoopback()
 }
 
 // keyFile finds the private key.

@@ -5,7 +5,7 @@
 //
 // A refusal of the service is an [*api.Problem], which answers errors.Is for its
 // [api.Code] and for the sentinel of package evidence it stands for. Beside
-// those there are [ErrUnreachable], when no answer came, and [ErrBusy].
+// those there are [ErrUnreachable], when no answer came, [ErrDistrusted] and [ErrBusy].
 //
 // # Retries
 //
@@ -43,6 +43,8 @@ import (
 var (
 	// ErrUnreachable: no answer came from the service.
 	ErrUnreachable = errors.New("server cannot be reached")
+	// ErrDistrusted: who answered has no certificate of an authority that is trusted.
+	ErrDistrusted = errors.New("its certificate is not trusted")
 	// ErrBusy: somebody else is at it; a retry makes sense.
 	ErrBusy error = api.CodeBusy
 	// ErrServer: the address of the server or the file with its authorities cannot be used.

@@ -218,7 +218,7 @@ func TestUnreachable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.About(t.Context()); (err == nil) != trusted || errors.Is(err, ErrUnreachable) {
+		if _, err := c.About(t.Context()); (err == nil) != trusted || errors.Is(err, ErrDistrusted) == trusted || errors.Is(err, ErrUnreachable) {
 			t.Errorf("trusted %v: %v", trusted, err)
 		}
 		c.Close()

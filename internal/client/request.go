@@ -167,7 +167,7 @@ func unreachable(ctx context.Context, req *http.Request, err error) error {
 		return context.Cause(ctx)
 	}
 	if _, distrusted := errors.AsType[*tls.CertificateVerificationError](err); distrusted {
-		return fmt.Errorf("connect to %s: %w", req.URL.Host, err)
+		return fmt.Errorf("connect to %s: %w: %w", req.URL.Host, ErrDistrusted, err)
 	}
 	return fmt.Errorf("%w: %w", ErrUnreachable, err)
 }

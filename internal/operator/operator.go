@@ -38,7 +38,8 @@ type Operator struct {
 	*client.Client
 	Config
 	Binding
-	held identity.Signer // loaded when first needed
+	Believed bool            // by Setup: nothing but the server's word speaks for the ledger's key
+	held     identity.Signer // loaded when first needed
 }
 
 // Open gives the operator this machine is set up for. Before anything else the
@@ -95,6 +96,7 @@ func Setup(ctx context.Context, cfg Config, b Binding, pin *ledger.VerifierKey) 
 	policy := verify.Policy{Key: shown}
 	switch known, err := cfg.Place.Policy(shown.Origin()); {
 	case errors.Is(err, fs.ErrNotExist):
+		o.Believed = pin == nil
 	case err != nil:
 		return fail(err)
 	case known.Key != shown:

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/custodyd/custodyd/api"
+	"github.com/custodyd/custodyd/internal/client"
+	"github.com/custodyd/custodyd/internal/operator"
+)
+
+// TestDownloadFails: an export that fails says why, leaves nothing, and touches nothing
+// that it did not make.
+func TestDownloadFails(t *testing.T) {
+	for name, answer := range map[string]http.HandlerFunc{
+		"refused": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", api.ProblemType)
+			w.WriteHeader(api.CodeUnavailable.Status())
+			if err := json.NewEncoder(w).Encode(api.NewProblem(api.CodeUnavailable, "r", "")); err != nil {
+				t.Error(err)
+			}
+		},
+		"cut": func(w http.ResponseWriter, _ *http.Request) {
+			if _, err := io.WriteString(w, "half"); err != nil {
+				t.Error(err)
+			}
+			if err := http.NewResponseController(w).Flush(); err != nil {
+				t.Error(err)
+			}
+			panic(http.ErrAbortHandler)
+		},
+	} {
+		srv := httptest.NewServer(answer)
+		c, err := client.New(client.Config{Server: srv.URL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		own := filepath.Join(dir, "a.zip.partial")
+		if err := os.WriteFile(own, []byte("mine"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = download(t.Context(), &app{stderr: io.Discard}, &operator.Operator{Client: c}, "C-1", nil, filepath.Join(dir, "a.zip"))
+		if code, _ := explain(err); code != exitUnreachable {
+			t.Errorf("%s: exit code %d: %v", name, code, err)
+		}
+		there, err := os.ReadDir(dir)
+		if err != nil || len(there) != 1 {
+			t.Errorf("%s: there is %v, %v", name, there, err)
+		}
+		if text, err := os.ReadFile(own); string(text) != "mine" || err != nil {
+			t.Errorf("%s: what was there is %q, %v", name, text, err)
+		}
+		c.Close()
+		srv.Close()
+	}
+}
