@@ -17,6 +17,7 @@ import (
 	"github.com/custodyd/custodyd/internal/custody"
 	"github.com/custodyd/custodyd/internal/database"
 	"github.com/custodyd/custodyd/internal/objectstore"
+	"github.com/custodyd/custodyd/internal/verify"
 )
 
 func newAudit() *cobra.Command {
@@ -27,17 +28,20 @@ func newAudit() *cobra.Command {
 		Short: "Hold everything that is kept against the ledger, and list what does not agree",
 		Long: "Looks at a service that is not running: every entry, signature, tree hash and checkpoint of\n" +
 			"its ledger, every row against the entries and back, every object against the entries and\n" +
-			"back. With --contents it also reads and hashes every object. It changes nothing.\n" + exitCodes,
+			"back. With --contents it also reads and hashes every object. It changes nothing.\n\n" +
+			"What it found is printed even if it could not look at everything; with findings the exit\n" +
+			"code is 1, without 2.\n" + exitCodes,
 		Example: "  custodyd audit --data /var/lib/custodyd --contents",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := s.load(cmd, args); err != nil {
 				return err
 			}
 			report, err := s.audit(cmd.Context(), contents, progressOn(os.Stderr))
-			if err != nil {
+			if err != nil && report.Incomplete == "" { // it never began
 				return running(err)
 			}
-			return printAudit(cmd.OutOrStdout(), report, asJSON)
+			findings := printAudit(cmd.OutOrStdout(), report, asJSON)
+			return errors.Join(findings, err)
 		},
 	}
 	s.dataFlags(cmd.Flags())
@@ -45,6 +49,10 @@ func newAudit() *cobra.Command {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
 	return cmd
 }
+
+// codeDataDamaged: a file of the data directory, beside the ledger and the objects, is
+// not as it was made.
+const codeDataDamaged verify.Code = "data-damaged"
 
 // audit opens what the service keeps, and audits it.
 func (s *settings) audit(ctx context.Context, contents bool, progress *progress) (r custody.AuditReport, err error) {
@@ -56,16 +64,23 @@ func (s *settings) audit(ctx context.Context, contents bool, progress *progress)
 		return custody.AuditReport{}, err
 	}
 	defer func() { err = errors.Join(err, data.close()) }()
-	objects, err := openStore(ctx, s)
-	if err != nil {
-		return custody.AuditReport{}, err
-	}
-	defer func() { err = errors.Join(err, objects.Close()) }()
-	defer progress.clear()
-	return custody.Audit(ctx, custody.AuditConfig{
-		Database: data.db, Objects: objects, Key: data.signer.Key(), Signed: data.signer.Last(),
+	cfg := custody.AuditConfig{
+		Database: data.db, Key: data.signer.Key(), Signed: data.signer.Last(),
 		Workers: s.workers, Contents: contents, Progress: progress.show,
-	})
+	}
+	objects, err := openStoreAsIs(ctx, s)
+	if err != nil {
+		cfg.StoreErr = err
+	} else {
+		cfg.Objects = objects
+		defer func() { err = errors.Join(err, objects.Close()) }()
+	}
+	defer progress.clear()
+	r, err = custody.Audit(ctx, cfg)
+	if data.damage != "" {
+		r.Findings = append(r.Findings, verify.Finding{Code: codeDataDamaged, Subject: "file " + markerFile, Detail: data.damage})
+	}
+	return r, err
 }
 
 // running says what to do about files that another process holds.
@@ -111,6 +126,9 @@ func printAuditText(out io.Writer, r custody.AuditReport) error {
 		}
 		p.line("%s: %d entries, %d of them under a signed checkpoint, root %s", r.Origin, r.Entries, r.Signed, r.Root)
 		p.line("%d checkpoints, %d rows, %d objects (%s)", r.Checkpoints, r.Rows, r.Objects, read)
+	}
+	if r.Incomplete != "" {
+		p.line("not everything was looked at: %s", r.Incomplete)
 	}
 	p.line("findings: %d", len(r.Findings))
 	return p.err

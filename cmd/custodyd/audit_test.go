@@ -6,7 +6,9 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -98,7 +100,11 @@ func TestAudit(t *testing.T) {
 	stop := p.serve(dir)
 	want(exitError, "the service is running")
 	stop()
+	before := snapshot(t, dir)
 	want(exitOK, "findings: 0\n", "--contents")
+	if after := snapshot(t, dir); after != before {
+		t.Errorf("the audit changed something, before:\n%s\nafter:\n%s", before, after)
+	}
 
 	var r custody.AuditReport
 	if err := json.Unmarshal([]byte(want(exitOK, "", "--json")), &r); err != nil {
@@ -126,6 +132,49 @@ func TestAudit(t *testing.T) {
 	tamper(t, dir, "DROP TRIGGER entries_delete")
 	want(exitFinding, "WRONG  database: database-damaged: ")
 	want(exitError, "unknown flag", "--mend")
+
+	objects := filepath.Join(dir, "objects", "objects")
+	for _, row := range []struct{ path, in string }{
+		{filepath.Join(dir, "objects", "custodyd-objects"), "WRONG  store: store-damaged: "},
+		{filepath.Join(dir, markerFile), "WRONG  file custodyd: data-damaged: "},
+		{filepath.Join(dir, dbFile), "WRONG  database: database-damaged: "},
+	} {
+		text, err := os.ReadFile(row.path)
+		if err == nil {
+			err = os.WriteFile(row.path, make([]byte, len(text)), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(exitFinding, row.in)
+		if err := os.WriteFile(row.path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Rename(objects, objects+".away"); err != nil {
+		t.Fatal(err)
+	}
+	want(exitFinding, "WRONG  store: store-damaged: ")
+}
+
+// snapshot tells of every file and folder when it was changed.
+func snapshot(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || path == dir || strings.HasPrefix(path, filepath.Join(dir, dbFile)+"-") {
+			return err // SQLite makes files beside the database while it reads
+		}
+		info, err := d.Info()
+		if err == nil {
+			_, _ = fmt.Fprintln(&b, path, info.Size(), info.ModTime().UnixNano())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
 }
 
 func tamper(t *testing.T, dir, statement string) {

@@ -78,7 +78,11 @@ func (s *settings) checkLedger(ctx context.Context) []custody.Observation {
 	if err != nil {
 		return []custody.Observation{{Name: "data directory", Detail: err.Error(), Mend: "if the service is running, stop it first or ask its /readyz"}}
 	}
-	seen := append([]custody.Observation{{Name: "data directory", OK: true, Detail: s.data}}, custody.Inspect(ctx, custody.Config{
+	first := custody.Observation{Name: "data directory", OK: data.damage == "", Detail: s.data}
+	if !first.OK {
+		first.Detail, first.Mend = markerFile+": "+data.damage, "restore the file from a backup"
+	}
+	seen := append([]custody.Observation{first}, custody.Inspect(ctx, custody.Config{
 		Database: data.db, Ledger: data.signer, Key: data.service, Now: time.Now, Random: rand.Reader, Logger: slog.New(slog.DiscardHandler),
 	})...)
 	if err := data.close(); err != nil {

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/custodyd/custodyd/internal/database"
@@ -44,7 +45,8 @@ type dataDir struct {
 	db      *database.DB
 	signer  *ledger.Signer
 	service *identity.KeyFile
-	fresh   bool // made now
+	fresh   bool   // made now
+	damage  string // of the marker; where it is opened for looking only
 }
 
 // errNotOurs says what to do about a directory that is no data directory.
@@ -55,7 +57,7 @@ func openOrCreate(ctx context.Context, s *settings) (*dataDir, error) {
 	marker, err := os.ReadFile(filepath.Join(s.data, markerFile))
 	switch {
 	case err == nil:
-		return open(ctx, s, marker)
+		return open(ctx, s, marker, false)
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
@@ -69,7 +71,7 @@ func openOrCreate(ctx context.Context, s *settings) (*dataDir, error) {
 	if err := create(ctx, s); err != nil {
 		return nil, fmt.Errorf("make %s: %w", s.data, err)
 	}
-	d, err := open(ctx, s, []byte(markerText(s)))
+	d, err := open(ctx, s, []byte(markerText(s)), false)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +79,7 @@ func openOrCreate(ctx context.Context, s *settings) (*dataDir, error) {
 	return d, nil
 }
 
-// openExisting opens a data directory that must be there.
+// openExisting opens a data directory that must be there, for looking at it alone.
 func openExisting(ctx context.Context, s *settings) (*dataDir, error) {
 	marker, err := os.ReadFile(filepath.Join(s.data, markerFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -86,7 +88,7 @@ func openExisting(ctx context.Context, s *settings) (*dataDir, error) {
 	if err != nil {
 		return nil, err
 	}
-	return open(ctx, s, marker)
+	return open(ctx, s, marker, true)
 }
 
 // markerText names the store that the ledger belongs to: a service started
@@ -105,6 +107,9 @@ func create(ctx context.Context, s *settings) (err error) {
 		return err
 	}
 	if err := os.MkdirAll(s.data, 0o700); err != nil {
+		return err
+	}
+	if err := syncDir(filepath.Dir(filepath.Clean(s.data))); err != nil {
 		return err
 	}
 	skey, vkey, err := ledger.GenerateKey(rand.Reader, origin)
@@ -174,12 +179,18 @@ func originOf(s *settings) (ledger.Origin, error) {
 	return ledger.ParseOrigin(host[:min(len(host), 80)] + "/" + hex.EncodeToString(random))
 }
 
-func open(ctx context.Context, s *settings, marker []byte) (d *dataDir, err error) {
-	if want := markerText(s); string(marker) != want {
+// markerForm is what markerText writes.
+var markerForm = regexp.MustCompile(`\Acustodyd data 1\nstore (directory|s3 [a-z0-9.-]+)\n\z`)
+
+func open(ctx context.Context, s *settings, marker []byte, asIs bool) (d *dataDir, err error) {
+	damage := ""
+	if want := markerText(s); asIs && !markerForm.Match(marker) {
+		damage = fmt.Sprintf("%q is not what the service wrote", oneLine(marker[:min(len(marker), 100)]))
+	} else if string(marker) != want {
 		return nil, fmt.Errorf("%s belongs to another store (%q, not %q): give the --s3 flags it was made with",
 			s.data, oneLine(marker), oneLine([]byte(want)))
 	}
-	d = &dataDir{path: s.data}
+	d = &dataDir{path: s.data, damage: damage}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.close())
@@ -199,7 +210,11 @@ func open(ctx context.Context, s *settings, marker []byte) (d *dataDir, err erro
 	if err != nil {
 		return d, err
 	}
-	d.db, err = database.Open(ctx, filepath.Join(s.data, dbFile))
+	openDB := database.Open
+	if asIs {
+		openDB = database.OpenAsIs
+	}
+	d.db, err = openDB(ctx, filepath.Join(s.data, dbFile))
 	return d, err
 }
 
@@ -227,7 +242,12 @@ func writeNew(path string, data []byte, mode fs.FileMode) (err error) {
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(path))
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(path string) error {
+	dir, err := os.Open(path)
 	if err != nil {
 		return err
 	}

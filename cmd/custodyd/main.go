@@ -44,7 +44,7 @@ func run(ctx context.Context, args []string) int {
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.Is(err, errFindings):
+	case errors.Is(err, errFindings): // they stand on stdout, with what else is wrong
 		return exitFinding
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return exitInterrupted

@@ -19,6 +19,22 @@ type store interface {
 	Probe(ctx context.Context) (objectstore.Report, error)
 }
 
+// openStoreAsIs opens the store for looking at it alone: nothing is probed or tidied.
+func openStoreAsIs(ctx context.Context, s *settings) (store, error) {
+	if s.s3.Endpoint == "" {
+		d, err := objectstore.OpenDirectory(filepath.Join(s.data, objectsPath), objectstore.Untouched())
+		if err != nil {
+			return nil, err
+		}
+		return d, nil
+	}
+	s3, err := objectstore.ConnectS3(ctx, s.s3)
+	if err != nil {
+		return nil, err
+	}
+	return s3, nil
+}
+
 // openStore opens the store the settings name.
 func openStore(ctx context.Context, s *settings) (store, error) {
 	if s.s3.Endpoint == "" {
