@@ -272,81 +272,11 @@ func TestWriteCancelled(t *testing.T) {
 	}
 }
 
-// TestReadme runs the commands of README.txt as they stand there.
-func TestReadme(t *testing.T) {
-	packed := bundletest.Write(t, exported(t, "W2"))
-	dir := bundletest.Unpack(t, packed).WriteTo(t)
-	data := filepath.Join(dir, "data")
-	text, err := os.ReadFile(filepath.Join(data, "README.txt"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := commands(string(text))
-	if len(blocks) != 9 {
-		t.Fatalf("%d blocks of commands", len(blocks))
-	}
-	var output strings.Builder
-	for _, block := range blocks {
-		output.WriteString(run(t, data, nil, "sh", "-c", block))
-	}
-	for _, want := range []string{"Signature Verified Successfully", `Good "custody-event" signature for custodyd`, `Good "custody-event" signature for analyst1`} {
-		if !strings.Contains(output.String(), want) {
-			t.Errorf("no %q in\n%s", want, &output)
-		}
-	}
-
-	// And they find what they should.
-	for name, damage := range map[string]struct {
-		path, from, to string
-		block          int // that must notice
-	}{
-		"manifests":  {"README.txt", "Export", "export", 0},
-		"signature":  {"checkpoint.body", "lab", "bal", 1},
-		"checkpoint": {"checkpoint.body", "lab", "bal", 2},
-		"inclusion":  {"entries.jsonl", `"time":"2026`, `"time":"2025`, 3},
-		"chains":     {"entries.jsonl", `"time":"2026`, `"time":"2025`, 4},
-		"seal":       {"entries.jsonl", `"type":"seal"`, `"type":"event"`, 5},
-		"payload":    {"payloads/3.json", "examiner1", "examiner2", 6},
-		"signers":    {"allowed_signers", "custodyd", "custodye", 6},
-		"keys":       {"allowed_signers", "custodyd", "custodye", 7},
-	} {
-		path := filepath.Join(data, damage.path)
-		good, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		bad := strings.Replace(string(good), damage.from, damage.to, 1)
-		if bad == string(good) {
-			t.Errorf("%s: nothing to damage", name)
-		}
-		write(t, path, bad)
-		cmd := exec.CommandContext(t.Context(), "sh", "-c", blocks[damage.block])
-		cmd.Dir = data
-		if out, err := cmd.CombinedOutput(); err == nil {
-			t.Errorf("%s: not noticed\n%s", name, out)
-		}
-		write(t, path, string(good))
-	}
-}
-
 func write(t *testing.T, path, content string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// commands gives the paragraphs that are indented by four spaces.
-func commands(text string) []string {
-	var blocks []string
-	for paragraph := range strings.SplitSeq(text, "\n\n") {
-		paragraph = strings.Trim(paragraph, "\n")
-		if !strings.HasPrefix(paragraph, "    ") {
-			continue
-		}
-		blocks = append(blocks, paragraph)
-	}
-	return blocks
 }
 
 func TestZipIsPlain(t *testing.T) {
