@@ -224,7 +224,7 @@ func (j *judge) bag(reference evidence.Name) {
 func lockedUntil(c evidence.Copy) *evidence.Time {
 	until := c.Objects[0].RetainUntil
 	for _, o := range c.Objects {
-		if o.RetainUntil == nil || until == nil {
+		if o.Lock == "none" || o.RetainUntil == nil || until == nil {
 			return nil
 		}
 		if o.RetainUntil.Time().Before(until.Time()) {

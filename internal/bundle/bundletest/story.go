@@ -2,6 +2,7 @@ package bundletest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -59,7 +60,8 @@ func ListOf(files ...[]byte) []byte {
 type Story struct {
 	*Ledger
 	Case    evidence.CaseID
-	Other   evidence.CaseID // the case whose entries stand between
+	Other   evidence.CaseID          // the case whose entries stand between
+	Locks   map[evidence.Role]string // of what comes; "directory" where none is named
 	objects []bundle.Object
 	until   evidence.Time
 }
@@ -139,7 +141,7 @@ func (s *Story) Bundle(contents ...evidence.Number) bundle.Source {
 	objects := s.objects
 	for _, n := range contents {
 		bytes := Image()
-		if n == "W2" {
+		if n != "W1" && n != "W3" {
 			bytes = Small
 		}
 		objects = append(objects[:len(objects):len(objects)], object(evidence.Content, "E-001", n, bytes))
@@ -172,6 +174,19 @@ func (s *Story) master(exhibit evidence.Name, n evidence.Number, title string, c
 	s.do("examiner1", evidence.CopySealed{Facts: f})
 }
 
+// Set seals Small as the master n of E-001, a set of so many files with that list, and
+// issues a working copy of it to examiner1.
+func (s *Story) Set(n, working evidence.Number, files int, list []byte) {
+	s.tb.Helper()
+	d := s.declared("E-001", "image.001", Small, nil)
+	d.Files = files
+	s.do("examiner1", d)
+	f := s.facts(d.Intake, "E-001", n, Small, list, nil)
+	f.Received = f.ReadBack
+	s.do("examiner1", evidence.CopySealed{Facts: f})
+	s.working(working, n, "examiner1", Small)
+}
+
 func (s *Story) declared(exhibit evidence.Name, title string, content, log []byte) evidence.IntakeDeclared {
 	d := evidence.IntakeDeclared{
 		Intake: s.newIntake(), Exhibit: exhibit, Title: title, Size: int64(len(content)), Declared: s.set(content),
@@ -197,7 +212,7 @@ func (s *Story) facts(intake uuid.UUID, exhibit evidence.Name, n evidence.Number
 		}
 		f.Objects = append(f.Objects, evidence.Object{
 			Role: o.role, Bucket: "evidence", Key: intake.String() + "." + string(o.role), Version: "1",
-			Size: int64(len(o.content)), SHA256: sha(o.content), Lock: "directory", RetainUntil: &s.until,
+			Size: int64(len(o.content)), SHA256: sha(o.content), Lock: cmp.Or(s.Locks[o.role], "directory"), RetainUntil: &s.until,
 		})
 		if o.role != evidence.Content {
 			s.objects = append(s.objects, object(o.role, exhibit, n, o.content))
