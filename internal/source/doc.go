@@ -9,6 +9,7 @@
 //	disk.dd                    one file
 //	disk.001                   with disk.002 … beside it: a split image, found from its first part
 //	disk.001 disk.002          the same, named in full; the order is checked
+//	disk.0001                  likewise, with as many digits as the first part has
 //	disk.E01                   likewise, up to E99; what follows has to be named
 //	auth.log messages          a set of files in the order they were named
 //	/var/log                   every regular file below it, in the order of their relative paths

@@ -162,6 +162,11 @@ func setName(paths []string) string {
 // directory makes a set of the regular files below a directory.
 func directory(root string, skip bool) (Set, error) {
 	s := Set{Named: root, Title: title(filepath.Base(root)), Listed: true}
+	if at, err := os.Lstat(root); err != nil {
+		return Set{}, err
+	} else if !at.IsDir() {
+		return Set{}, fmt.Errorf("%s: %w: it is a %s to a directory; name the directory itself", root, ErrSpecial, kindOf(at.Mode()))
+	}
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -194,7 +199,7 @@ func directory(root string, skip bool) (Set, error) {
 	}
 	slices.SortFunc(s.Files, func(a, b File) int { return cmp.Compare(a.Name, b.Name) })
 	if len(s.Left) > 0 && !skip {
-		return Set{Left: s.Left}, fmt.Errorf("%s: %w: %d things below it", root, ErrSpecial, len(s.Left))
+		return Set{Left: s.Left}, fmt.Errorf("below %s, in %d place(s): %w", root, len(s.Left), ErrSpecial)
 	}
 	if len(s.Files) == 0 {
 		return Set{}, fmt.Errorf("%w: no file below %s", ErrSet, root)
@@ -223,6 +228,19 @@ type part struct {
 	number int
 }
 
+// name is the spelling of the part with so many digits at least.
+func (p part) name(width int) string { return fmt.Sprintf("%s%0*d", p.prefix, width, p.number) }
+
+// path is the part's file.
+func (p part) path() string { return p.name(p.width) }
+
+// beside tells whether both can be parts of one image, numbered in one way. Without a
+// zero in front a number does not tell its width: disk.1000 goes with .001 and .0001.
+func (p part) beside(o part) bool {
+	width := max(p.width, o.width)
+	return p.name(width) == p.path() && o.name(width) == o.path() && p.prefix == o.prefix
+}
+
 // partForm finds numbers as imaging tools write them: three digits or more, or the
 // letter of an EWF segment and two. A rotated log, messages.1, is none of these.
 var partForm = regexp.MustCompile(`^(.+\.)(?:([0-9]{3,})|([EeSsLl](?:x)?)([0-9]{2}))$`)
@@ -235,14 +253,14 @@ func partOf(path string) (part, bool) {
 	digits := m[2] + m[4]
 	n, err := strconv.Atoi(digits)
 	p := part{prefix: m[1] + m[3], width: 3, number: n}
-	if m[3] != "" {
+	switch {
+	case m[3] != "":
 		p.width = 2
+	case digits[0] == '0':
+		p.width = len(digits)
 	}
-	return p, err == nil && p.path() == path
+	return p, err == nil
 }
-
-// path is the one spelling of the part's file.
-func (p part) path() string { return fmt.Sprintf("%s%0*d", p.prefix, p.width, p.number) }
 
 // siblings finds all parts of the image whose first part was named; nil, when the
 // file is not part of one.
@@ -257,7 +275,7 @@ func siblings(path string) ([]string, error) {
 	}
 	var parts []part
 	for _, e := range entries {
-		if p, ok := partOf(filepath.Join(filepath.Dir(path), e.Name())); ok && p.prefix == first.prefix && p.width == first.width {
+		if p, ok := partOf(filepath.Join(filepath.Dir(path), e.Name())); ok && p.beside(first) {
 			parts = append(parts, p)
 		}
 	}
@@ -280,7 +298,7 @@ func sameImage(paths []string, first part) ([]int, bool) {
 	numbers := make([]int, len(paths))
 	for i, path := range paths {
 		p, ok := partOf(path)
-		if !ok || p.prefix != first.prefix || p.width != first.width {
+		if !ok || !p.beside(first) {
 			return nil, false
 		}
 		numbers[i] = p.number

@@ -39,12 +39,16 @@ func TestFind(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{
 		"disk.dd", "split.001", "split.002", "split.003", "gap.001", "gap.002", "gap.004", "zero.000", "zero.001", "one.001",
+		"wide.0001", "wide.0002", "both.001", "both.002", "both.0001", "both.0002", "both.0003",
 		"image.E01", "image.E02", "messages.1", "messages.2", "late.002", "tree/b", "tree/a/z", "tree/a.log", "odd/a\nb", "other/disk.dd",
 	} {
 		write(t, filepath.Join(dir, name), []byte(name))
 	}
 	write(t, filepath.Join(dir, "links", "file"), nil)
 	if err := os.Symlink("file", filepath.Join(dir, "links", "link")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("tree", filepath.Join(dir, "dirlink")); err != nil {
 		t.Fatal(err)
 	}
 	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
@@ -65,6 +69,10 @@ func TestFind(t *testing.T) {
 		{names: []string{"disk.dd"}, title: "disk.dd", files: []string{""}},
 		{names: []string{"split.001"}, title: "split", files: []string{"split.001", "split.002", "split.003"}, listed: true},
 		{names: []string{"split.001", "split.002"}, title: "split", files: []string{"split.001", "split.002"}, listed: true},
+		{names: []string{"wide.0001"}, title: "wide", files: []string{"wide.0001", "wide.0002"}, listed: true},
+		{names: []string{"both.001"}, title: "both", files: []string{"both.001", "both.002"}, listed: true},
+		{names: []string{"both.0001"}, title: "both", files: []string{"both.0001", "both.0002", "both.0003"}, listed: true},
+		{names: []string{"both.001", "both.0002"}, title: "both.001 and 1 more", files: []string{"both.001", "both.0002"}, listed: true},
 		{names: []string{"zero.000"}, title: "zero", files: []string{"zero.000", "zero.001"}, listed: true},
 		{names: []string{"image.E01"}, title: "image", files: []string{"image.E01", "image.E02"}, listed: true},
 		{names: []string{"one.001"}, title: "one.001", files: []string{""}},
@@ -78,6 +86,8 @@ func TestFind(t *testing.T) {
 		{names: []string{"links/link"}, title: "link", files: []string{""}},
 
 		{names: []string{"links"}, left: []string{"link (symbolic link)"}, wantErr: ErrSpecial},
+		{names: []string{"dirlink"}, wantErr: ErrSpecial},
+		{names: []string{"wide.0002"}, wantErr: ErrGap},
 		{names: []string{"pipe"}, wantErr: ErrSpecial},
 		{names: []string{"tree", "disk.dd"}, wantErr: ErrSpecial},
 		{names: []string{"gap.001"}, wantErr: ErrGap},
