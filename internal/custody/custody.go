@@ -95,6 +95,8 @@ type Service struct {
 	group   *errgroup.Group
 	closing sync.Mutex // nothing joins the group once closed is set
 	closed  bool
+	leaving chan struct{} // closed when the service is about to end
+	leave   sync.Once
 	ended   chan struct{} // closed when the committer has ended
 	stopped chan struct{}
 	stop    sync.Once
@@ -111,12 +113,11 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 		cfg: cfg, db: cfg.Database, objects: cfg.Objects, origin: cfg.Ledger.Key().Origin(), log: cfg.Logger,
 		started: cfg.Now(), appends: make(chan *draft, maxBatch), ctx: own, cancel: cancel,
 		checking: make(permits, concurrentChecks), reading: make(permits, concurrentReads), copying: make(permits, concurrentCopies),
-		ended: make(chan struct{}), stopped: make(chan struct{}),
+		leaving: make(chan struct{}), ended: make(chan struct{}), stopped: make(chan struct{}),
 	}
-	s.challenges.init()
 	s.intakes.init()
 	s.checks.init()
-	if err := s.takeUp(ctx); err != nil {
+	if err := errors.Join(s.challenges.init(cfg.Random), s.takeUp(ctx)); err != nil {
 		cancel()
 		return nil, err
 	}
@@ -172,6 +173,10 @@ func (s *Service) begin(ctx context.Context) error {
 	return s.resumeIntakes(ctx)
 }
 
+// Leave has whoever waits for something to happen be answered now: the service is
+// about to end. Everything else goes on until Close.
+func (s *Service) Leave() { s.leave.Do(func() { close(s.leaving) }) }
+
 // Close stops taking work, waits for what is under way to reach a durable
 // point, and ends. When ctx is done first, something may still be at it. The
 // database, store and signer stay open: they are the caller's.
@@ -179,6 +184,7 @@ func (s *Service) Close(ctx context.Context) error {
 	s.closing.Lock()
 	s.closed = true
 	s.closing.Unlock()
+	s.Leave()
 	s.cancel()
 	done := make(chan error, 1)
 	go func() {

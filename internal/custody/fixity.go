@@ -171,6 +171,7 @@ func (s *Service) Check(ctx context.Context, c Caller, id uuid.UUID, wait time.D
 	select {
 	case <-k.done:
 	case <-timeout.C:
+	case <-s.leaving:
 	case <-ctx.Done():
 		return CheckStatus{}, ctx.Err()
 	}

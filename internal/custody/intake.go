@@ -52,7 +52,7 @@ func (s *Service) Intake(ctx context.Context, c Caller, id uuid.UUID, wait time.
 		case <-changed:
 		case <-timeout.C:
 			return status, nil
-		case <-s.ctx.Done():
+		case <-s.leaving:
 			return status, nil
 		case <-ctx.Done():
 			return IntakeStatus{}, ctx.Err()

@@ -2,8 +2,12 @@ package custody
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"sync"
 	"time"
 
@@ -38,54 +42,59 @@ type Session struct {
 	Expires   time.Time
 }
 
-const (
-	challengeLife = 2 * time.Minute
-	maxChallenges = 10_000
-)
+const challengeLife = 2 * time.Minute
 
-// challenges are the texts that were given out to be signed, each good once.
+// challenges gives out texts to be signed, each good once. They are not remembered:
+// anybody may ask for any number of them. The second half of a nonce proves that this
+// process made the text, and only those that somebody signed in with are kept.
 type challenges struct {
+	key [32]byte // of this process
+
 	mu   sync.Mutex
-	open map[string]time.Time // text -> expiry
+	used map[[32]byte]time.Time // nonce -> expiry
 }
 
-func (c *challenges) init() { c.open = map[string]time.Time{} }
-
-func (c *challenges) add(text string, expires, now time.Time) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.open) >= maxChallenges {
-		for t, e := range c.open {
-			if !e.After(now) {
-				delete(c.open, t)
-			}
-		}
+func (c *challenges) init(random io.Reader) error {
+	c.used = map[[32]byte]time.Time{}
+	if _, err := io.ReadFull(random, c.key[:]); err != nil {
+		return fmt.Errorf("draw a key for challenges: %w", err)
 	}
-	if len(c.open) >= maxChallenges {
-		return fmt.Errorf("%w: too many sign-ins are under way", ErrBusy)
-	}
-	c.open[text] = expires
 	return nil
 }
 
-// take uses a challenge up.
-func (c *challenges) take(text string, now time.Time) bool {
+// sign gives the challenge with its proof in the nonce.
+func (c *challenges) sign(ch identity.Challenge) identity.Challenge {
+	clear(ch.Nonce[16:])
+	mac := hmac.New(sha256.New, c.key[:])
+	mac.Write([]byte(ch.Text())) // never fails, see its documentation
+	copy(ch.Nonce[16:], mac.Sum(nil))
+	return ch
+}
+
+// good tells whether a challenge was given out by this process and still holds.
+func (c *challenges) good(ch identity.Challenge, now time.Time) bool {
+	want := c.sign(ch)
+	return hmac.Equal(want.Nonce[:], ch.Nonce[:]) && ch.Expires.After(now)
+}
+
+// use uses a good challenge up; false, if it is already.
+func (c *challenges) use(ch identity.Challenge, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	expires, ok := c.open[text]
-	delete(c.open, text)
-	return ok && expires.After(now)
+	maps.DeleteFunc(c.used, func(_ [32]byte, expires time.Time) bool { return !expires.After(now) })
+	_, again := c.used[ch.Nonce]
+	c.used[ch.Nonce] = ch.Expires
+	return !again
 }
 
 // Challenge gives a text for the principal to sign in the namespace
 // custody-session. It does not tell whether the principal is known.
 func (s *Service) Challenge(_ context.Context, p identity.Principal) (identity.Challenge, error) {
-	now := s.cfg.Now()
-	challenge, err := identity.NewChallenge(string(s.origin), p, now.Add(challengeLife), s.cfg.Random)
+	challenge, err := identity.NewChallenge(string(s.origin), p, s.cfg.Now().Add(challengeLife), s.cfg.Random)
 	if err != nil {
 		return identity.Challenge{}, err
 	}
-	return challenge, s.challenges.add(challenge.Text(), challenge.Expires, now)
+	return s.challenges.sign(challenge), nil
 }
 
 // SignIn gives a session for a signed challenge. Whatever is wrong with it, the
@@ -93,7 +102,7 @@ func (s *Service) Challenge(_ context.Context, p identity.Principal) (identity.C
 func (s *Service) SignIn(ctx context.Context, text string, signature []byte) (Session, error) {
 	now := s.cfg.Now()
 	challenge, err := identity.ParseChallenge(text)
-	if err != nil || challenge.Origin != string(s.origin) || !s.challenges.take(text, now) {
+	if err != nil || challenge.Origin != string(s.origin) || !s.challenges.good(challenge, now) {
 		return Session{}, fmt.Errorf("%w: the challenge is not one of ours, or too old", ErrUnauthenticated)
 	}
 	var person evidence.Person
@@ -107,6 +116,9 @@ func (s *Service) SignIn(ctx context.Context, text string, signature []byte) (Se
 	if err != nil || person.Revoked != nil || person.Principal == identity.Service ||
 		identity.Verify(person.Key, identity.NamespaceSession, []byte(text), signature) != nil {
 		return Session{}, fmt.Errorf("%w: the signature is not by the key of an enrolled %s", ErrUnauthenticated, challenge.Principal)
+	}
+	if !s.challenges.use(challenge, now) {
+		return Session{}, fmt.Errorf("%w: the challenge was used before", ErrUnauthenticated)
 	}
 	token, hash, err := identity.NewToken(s.cfg.Random)
 	if err != nil {

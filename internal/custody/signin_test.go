@@ -37,6 +37,12 @@ func TestSignIn(t *testing.T) {
 		t.Error("a challenge was good twice")
 	}
 
+	longer, err := identity.ParseChallenge(challenge("examiner1"))
+	must(t, err)
+	longer.Expires = longer.Expires.Add(time.Hour)
+	other, err := identity.ParseChallenge(challenge("examiner2"))
+	must(t, err)
+	other.Principal = "examiner1"
 	mine := challenge("examiner1")
 	unanswered, err := identity.NewChallenge(origin, "examiner1", l.clock.Now().Add(time.Minute), zeros{})
 	must(t, err)
@@ -48,25 +54,40 @@ func TestSignIn(t *testing.T) {
 		text   string
 		signer identity.Principal
 		ns     identity.Namespace
+		owner  error // what the right person gets for it
 	}{
-		"colleague's key":    {challenge("examiner1"), "examiner2", identity.NamespaceSession},
-		"stranger":           {challenge("stranger"), "stranger", identity.NamespaceSession},
-		"other namespace":    {challenge("examiner1"), "examiner1", identity.NamespaceEvent},
-		"the service":        {challenge(identity.Service), identity.Service, identity.NamespaceSession},
-		"never given out":    {unanswered.Text(), "examiner1", identity.NamespaceSession},
-		"other origin":       {foreign.Text(), "examiner1", identity.NamespaceSession},
-		"expired":            {late, "examiner1", identity.NamespaceSession},
-		"expired long since": {mine, "examiner1", identity.NamespaceSession},
-		"no challenge":       {"let me in", "examiner1", identity.NamespaceSession},
+		"colleague's key":    {challenge("examiner1"), "examiner2", identity.NamespaceSession, nil},
+		"stranger":           {challenge("stranger"), "stranger", identity.NamespaceSession, custody.ErrUnauthenticated},
+		"other namespace":    {challenge("examiner1"), "examiner1", identity.NamespaceEvent, nil},
+		"the service":        {challenge(identity.Service), identity.Service, identity.NamespaceSession, custody.ErrUnauthenticated},
+		"never given out":    {unanswered.Text(), "examiner1", identity.NamespaceSession, custody.ErrUnauthenticated},
+		"made longer":        {longer.Text(), "examiner1", identity.NamespaceSession, custody.ErrUnauthenticated},
+		"of another":         {other.Text(), "examiner1", identity.NamespaceSession, custody.ErrUnauthenticated},
+		"other origin":       {foreign.Text(), "examiner1", identity.NamespaceSession, custody.ErrUnauthenticated},
+		"expired":            {late, "examiner1", identity.NamespaceSession, custody.ErrUnauthenticated},
+		"expired long since": {mine, "examiner1", identity.NamespaceSession, custody.ErrUnauthenticated},
+		"no challenge":       {"let me in", "examiner1", identity.NamespaceSession, custody.ErrUnauthenticated},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := l.SignIn(t.Context(), row.text, sign(row.signer, row.ns, row.text))
 			wantErr(t, err, custody.ErrUnauthenticated)
-			// What failed once is used up, even for the right person.
+			// Nobody uses up somebody else's challenge by trying.
 			_, err = l.SignIn(t.Context(), row.text, sign("examiner1", identity.NamespaceSession, row.text))
-			wantErr(t, err, custody.ErrUnauthenticated)
+			wantErr(t, err, row.owner)
 		})
 	}
+	// Asking costs nothing that others could miss.
+	for range 20_000 {
+		challenge("stranger")
+	}
+	text = challenge("examiner1")
+	_, err = l.SignIn(t.Context(), text, sign("examiner1", identity.NamespaceSession, text))
+	must(t, err)
+	text = challenge("examiner1")
+	signature = sign("examiner1", identity.NamespaceSession, text)
+	l.restart()
+	_, err = l.SignIn(t.Context(), text, signature)
+	wantErr(t, err, custody.ErrUnauthenticated)
 	if _, err := l.Challenge(t.Context(), "No Principal"); err == nil {
 		t.Error("a challenge for nobody")
 	}
