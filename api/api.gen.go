@@ -780,6 +780,8 @@ type ClientInterface interface {
 
 	// StartCheck Read a copy back from the store and compare
 	//
+	// Where a check of that copy is under way already, it is joined. A person may have ten under way.
+	//
 	// Corresponds with POST /v1/cases/{case}/exhibits/{exhibit}/copies/{copy}/checks (the `StartCheck` operationId).
 	StartCheck(ctx context.Context, pCase CaseReference, exhibit ExhibitLabel, copy CopyNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -826,8 +828,8 @@ type ClientInterface interface {
 
 	// GetCheck How far a check is, and its verdict
 	//
-	// A mismatch is a verdict, answered with 200 like a match. Checks are forgotten when the service
-	// restarts; what they found stands in the ledger.
+	// A mismatch is a verdict, answered with 200 like a match. A check may be looked at by all who may
+	// start one. Checks are forgotten when the service restarts; what they found stands in the ledger.
 	//
 	// Corresponds with GET /v1/checks/{check} (the `GetCheck` operationId).
 	GetCheck(ctx context.Context, check openapi_types.UUID, params *GetCheckParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1025,6 +1027,8 @@ func (c *Client) GetCopy(ctx context.Context, pCase CaseReference, exhibit Exhib
 
 // StartCheck Read a copy back from the store and compare
 //
+// Where a check of that copy is under way already, it is joined. A person may have ten under way.
+//
 // Corresponds with POST /v1/cases/{case}/exhibits/{exhibit}/copies/{copy}/checks (the `StartCheck` operationId).
 func (c *Client) StartCheck(ctx context.Context, pCase CaseReference, exhibit ExhibitLabel, copy CopyNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewStartCheckRequest(c.Server, pCase, exhibit, copy)
@@ -1141,8 +1145,8 @@ func (c *Client) GetCheckpoint(ctx context.Context, reqEditors ...RequestEditorF
 
 // GetCheck How far a check is, and its verdict
 //
-// A mismatch is a verdict, answered with 200 like a match. Checks are forgotten when the service
-// restarts; what they found stands in the ledger.
+// A mismatch is a verdict, answered with 200 like a match. A check may be looked at by all who may
+// start one. Checks are forgotten when the service restarts; what they found stands in the ledger.
 //
 // Corresponds with GET /v1/checks/{check} (the `GetCheck` operationId).
 func (c *Client) GetCheck(ctx context.Context, check openapi_types.UUID, params *GetCheckParams, reqEditors ...RequestEditorFn) (*http.Response, error) {

@@ -206,12 +206,17 @@ type HistoryEntry struct {
 	Signature []byte
 }
 
-// maxHistory bounds one answer.
-const maxHistory = 1000
+// maxHistory bounds one answer, and maxHistoryBytes what it holds; its last entry
+// may pass that.
+const (
+	maxHistory      = 1000
+	maxHistoryBytes = 1 << 20
+)
 
 // History gives entries of a case in order, after the given place in its chain
-// (-1: from the start). A path with an exhibit or a copy leaves out what does
-// not concern it.
+// (-1: from the start): up to limit, fewer where they are large, and none only
+// where there are no more. A path with an exhibit or a copy leaves out what does not
+// concern it.
 func (s *Service) History(ctx context.Context, c Caller, p evidence.Path, after int64, limit int) ([]HistoryEntry, error) {
 	if limit <= 0 || limit > maxHistory {
 		limit = maxHistory
@@ -226,7 +231,7 @@ func (s *Service) History(ctx context.Context, c Caller, p evidence.Path, after 
 			return nil, err
 		}
 		var found []HistoryEntry
-		for from := after + 1; len(found) < limit; {
+		for from, size := after+1, 0; len(found) < limit && size < maxHistoryBytes; {
 			entries, err := tx.CaseEntries(ledger.CaseID(holder.ID), from, maxHistory)
 			if err != nil || len(entries) == 0 {
 				return found, err
@@ -237,9 +242,13 @@ func (s *Service) History(ctx context.Context, c Caller, p evidence.Path, after 
 				if err != nil {
 					return nil, fmt.Errorf("entry %d: %w", e.Seq, err)
 				}
-				if len(found) == limit || !concerns(event) {
+				if len(found) == limit {
+					break
+				}
+				if !concerns(event) {
 					continue
 				}
+				size += len(e.Envelope) + len(e.Payload) + len(e.Signature)
 				envelope, err := ledger.ParseEnvelope(e.Envelope)
 				if err != nil {
 					return nil, fmt.Errorf("entry %d: %w", e.Seq, err)

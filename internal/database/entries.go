@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/google/uuid"
 
@@ -166,24 +167,37 @@ func (tx *Tx) entry(where string, arg any) (Entry, error) {
 
 // Entries gives up to limit entries in the ledger's order, beginning with number from.
 func (tx *Tx) Entries(from int64, limit int) ([]Entry, error) {
-	return tx.entries("WHERE seq >= ? ORDER BY seq LIMIT ?", from, limit)
+	return tx.entries(math.MaxInt, "WHERE seq >= ? ORDER BY seq LIMIT ?", from, limit)
 }
+
+// maxPage is how many bytes of entries CaseEntries gives at once; the last entry
+// may pass it.
+const maxPage = 1 << 20
 
 // CaseEntries gives up to limit entries of a case in the order of its chain,
-// beginning with number from of that chain.
+// beginning with number from of that chain: fewer where they are large, and none
+// only where there are none.
 func (tx *Tx) CaseEntries(id ledger.CaseID, from int64, limit int) ([]Entry, error) {
-	return tx.entries("WHERE case_id = ? AND case_seq >= ? ORDER BY case_seq LIMIT ?", id[:], from, limit)
+	return tx.entries(maxPage, "WHERE case_id = ? AND case_seq >= ? ORDER BY case_seq LIMIT ?", id[:], from, limit)
 }
 
-func (tx *Tx) entries(where string, args ...any) ([]Entry, error) {
+// errEnough ends a query before its last row.
+var errEnough = errors.New("enough rows")
+
+func (tx *Tx) entries(most int, where string, args ...any) ([]Entry, error) {
 	var list []Entry
+	size := 0
 	err := tx.each(selectEntries+where, args, func(rows *sql.Rows) error {
+		if size >= most {
+			return errEnough
+		}
 		var e Entry
 		err := rows.Scan(e.columns()...)
 		list = append(list, e)
+		size += len(e.Envelope) + len(e.Payload) + len(e.Signature)
 		return err
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errEnough) {
 		return nil, fmt.Errorf("read entries: %w", err)
 	}
 	return list, nil

@@ -52,6 +52,33 @@ func nextEntry(t testing.TB, tx *Tx, id ledger.CaseID, size int) Entry {
 	return entryOf(nextEnvelope(t, tx, id), size)
 }
 
+// A page of large entries is no larger than a page.
+func TestPage(t *testing.T) {
+	db := newDatabase(t)
+	const size, count = 48 << 10, 50
+	must(t, db.Update(t.Context(), func(tx *Tx) error {
+		for range count {
+			if err := tx.Append(nextEntry(t, tx, caseA, size)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	must(t, db.View(t.Context(), func(tx *Tx) error {
+		for from := int64(0); from < count; {
+			page, err := tx.CaseEntries(caseA, from, count)
+			if err != nil {
+				return err
+			}
+			if n := len(page); n == 0 || n > maxPage/size+1 || page[0].CaseSeq != from {
+				t.Fatalf("from %d on there are %d entries", from, n)
+			}
+			from += int64(len(page))
+		}
+		return nil
+	}))
+}
+
 // The heads, hashes, proofs and lists of the database are those of a ledger in
 // memory, within the transaction that appends and after it, in batches of any size.
 func TestAppend(t *testing.T) {

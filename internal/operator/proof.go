@@ -20,6 +20,9 @@ func (o *Operator) Walk(ctx context.Context, path evidence.Path, each func(api.H
 		if err != nil {
 			return err
 		}
+		if len(entries) == 0 {
+			return nil
+		}
 		for _, h := range entries {
 			if h.CaseSeq <= after {
 				return fmt.Errorf("%w: entry %d of the case comes twice", ErrAnswer, h.CaseSeq)
@@ -32,9 +35,6 @@ func (o *Operator) Walk(ctx context.Context, path evidence.Path, each func(api.H
 			if more, err := each(h, event); err != nil || !more {
 				return err
 			}
-		}
-		if len(entries) < page {
-			return nil
 		}
 	}
 }
