@@ -180,7 +180,14 @@ func (s *Service) complete(ctx context.Context, i evidence.Intake, c evidence.Ca
 			return s.noteReading(ctx, i.Intake, read)
 		}
 	}
-	return s.readBack(ctx, i, content, midstates, u.Received, j)
+	err = s.readBack(ctx, i, content, midstates, u.Received, j)
+	if gone(err) {
+		return s.updateUpload(ctx, i.Intake, func(u *upload) error {
+			u.Problem = "what was received cannot be read back: " + causeOf(err)
+			return nil
+		})
+	}
+	return err
 }
 
 func (s *Service) completeObject(ctx context.Context, i evidence.Intake, u upload) (objectstore.Object, error) {

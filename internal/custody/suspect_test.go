@@ -4,10 +4,14 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/custodyd/custodyd/internal/custody"
 	"github.com/custodyd/custodyd/internal/digest"
@@ -123,6 +127,18 @@ func TestIssueFinds(t *testing.T) {
 			harm:    func(t *testing.T, l *lab) { damage(t, file(l, evidence.Midstates), 7) },
 			problem: "the midstate list is not the one that was sealed", finding: true,
 		},
+		"copy removed": {
+			harm: func(t *testing.T, l *lab) {
+				var removed atomic.Bool
+				l.store.setFail(func(p point) bool {
+					if p.Method == "Copy" && p.After && removed.CompareAndSwap(false, true) {
+						must(t, os.Remove(l.newest("content")))
+					}
+					return false
+				})
+			},
+			problem: "read back: the object is missing",
+		},
 		"input/output error": {
 			harm: func(_ *testing.T, l *lab) {
 				l.store.setFault(func(p point) bool { return p.Method == "Copy" && !p.After && p.Inside == 0 }, syscall.EIO)
@@ -144,7 +160,7 @@ func TestIssueFinds(t *testing.T) {
 			if row.quarantined {
 				l.await(r.Intake, custody.Quarantined)
 			} else {
-				status := l.stuck(r)
+				status := l.stuck(r.Intake)
 				if !strings.Contains(status.Problem, row.problem) || status.Phase != custody.Copying {
 					t.Errorf("the problem of a %s one is %q", status.Phase, status.Problem)
 				}
@@ -161,12 +177,20 @@ func TestIssueFinds(t *testing.T) {
 	}
 }
 
+// newest gives the file of the object that was made last.
+func (l *lab) newest(role string) string {
+	l.t.Helper()
+	files, err := filepath.Glob(l.path("objects", "objects", "*-"+role)) // keys rise with time
+	must(l.t, err)
+	return files[len(files)-1]
+}
+
 // stuck waits until an intake cannot go on.
-func (l *lab) stuck(r evidence.CopyRequested) custody.IntakeStatus {
+func (l *lab) stuck(id uuid.UUID) custody.IntakeStatus {
 	l.t.Helper()
 	const again = "the service will try again"
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
-		status, err := l.Intake(l.ctx(), l.people["examiner1"], r.Intake, time.Second)
+		status, err := l.Intake(l.ctx(), l.people["examiner1"], id, time.Second)
 		must(l.t, err)
 		if status.Problem == again {
 			l.t.Fatalf("it is tried again; log:\n%s", l.logged)
@@ -177,6 +201,25 @@ func (l *lab) stuck(r evidence.CopyRequested) custody.IntakeStatus {
 	}
 	l.t.Fatalf("it is not stuck; log:\n%s", l.logged)
 	return custody.IntakeStatus{}
+}
+
+// TestReceivedIsGone takes in what the store loses before it is read back.
+func TestReceivedIsGone(t *testing.T) {
+	l := newLab(t)
+	l.openCase()
+	l.store.coarse = true
+	d := declaration([]byte("a small image"))
+	l.record("examiner1", theCase, d)
+	l.store.setFail(func(p point) bool {
+		if p.Method == "Complete" && p.After {
+			must(t, os.Remove(l.newest("content")))
+		}
+		return false
+	})
+	l.upload(d.Intake, []byte("a small image"))
+	if status := l.stuck(d.Intake); status.Problem != "what was received cannot be read back: the object is missing" {
+		t.Errorf("the problem is %q", status.Problem)
+	}
 }
 
 // TestStoreAway checks a copy while the whole store is away: that is no finding.

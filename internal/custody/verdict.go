@@ -67,10 +67,10 @@ func ranges(all []digest.Range) (list []evidence.Range, total int) {
 	return list, total
 }
 
-// gone tells whether the store has said that it has no such object any more, or
-// another in its place.
+// gone tells whether the store, which can be asked, has said that it has no such
+// object any more, or another in its place.
 func gone(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, objectstore.ErrReadBack)
+	return !errors.Is(err, ErrUnavailable) && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, objectstore.ErrReadBack))
 }
 
 // spoilt tells whether the store has answered that it cannot give what was sealed:

@@ -70,7 +70,11 @@ func (s *Service) makeWorking(ctx context.Context, i evidence.Intake, c evidence
 	if err != nil {
 		return err
 	}
-	return s.readBack(ctx, i, content, list, master.Digests, s.intakes.job(i.Intake))
+	err = s.readBack(ctx, i, content, list, master.Digests, s.intakes.job(i.Intake))
+	if spoilt(err) {
+		return s.blame(ctx, i.Intake, master, err, "read back: "+causeOf(err))
+	}
+	return err
 }
 
 // copy has the store copy an object, when it is not copying enough already.
