@@ -106,8 +106,8 @@ func (l *lab) takeInSmall(ctx context.Context, op *operator.Operator, label evid
 	return nil
 }
 
-// takeInLarge seals images of two parts. Each waits in its second part until the
-// service dies.
+// takeInLarge seals images of two parts. What is sent from the first byte on waits in
+// the second part until the service dies, so that there is something to resume.
 func (l *lab) takeInLarge(ctx context.Context, op *operator.Operator, label evidence.Name) error {
 	if err := record(ctx, op, exhibit(label)); err != nil {
 		return err
@@ -149,7 +149,7 @@ type image struct {
 	op      *operator.Operator
 	id      uuid.UUID
 	content []byte
-	waits   bool         // once, in its second part
+	waits   bool         // in its second part, when sent from the first byte on
 	told    atomic.Int64 // bytes that the service said are durable
 }
 
@@ -227,7 +227,6 @@ func (i *image) from(ctx context.Context) func(int64) (io.Reader, error) {
 		if !i.waits || offset > 0 {
 			return whole, nil
 		}
-		i.waits = false
 		middle := (part + len(i.content)) / 2
 		return io.MultiReader(
 			bytes.NewReader(i.content[:middle]),
