@@ -34,6 +34,8 @@ var (
 	ErrStopped = errors.New("the ledger has stopped")
 	// ErrRollback: the database holds less than what was signed before, or something else.
 	ErrRollback = errors.New("the database is not a continuation of what was signed")
+	// ErrOtherStore: the store is not the one that the ledger's copies lie in.
+	ErrOtherStore = errors.New("this is another store than the ledger's")
 )
 
 // Objects keeps evidence bytes: package objectstore's S3 and Directory. When a

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/custodyd/custodyd/internal/database"
@@ -67,15 +69,19 @@ func Inspect(ctx context.Context, cfg Config) []Observation {
 	}
 	seen = append(seen, observe("service key", err, cfg.Key.PublicKey().Fingerprint(), "restore service_key of this data directory"))
 
-	err = nil
 	now := ledger.TimeOf(cfg.Now())
-	if ahead := time.Duration(head.Time-now) * time.Microsecond; ahead > time.Minute {
-		err = fmt.Errorf("the newest entry is %s ahead of this clock", ahead.Round(time.Second))
-	}
-	seen = append(seen, observe("clock", err, now.String(), "set the clock; until then new entries repeat the time of the newest one"))
+	seen = append(seen, observe("clock", behind(now, head), now.String(), "set the clock; until then new entries repeat the time of the newest one"))
 	return append(seen, Observation{
 		Name: "intakes", OK: true, Detail: fmt.Sprintf("%d under way", len(pending)),
 	})
+}
+
+// behind says whether a clock is behind the newest entry.
+func behind(now ledger.Time, head ledger.Head) error {
+	if ahead := time.Duration(head.Time-now) * time.Microsecond; ahead > time.Minute {
+		return fmt.Errorf("the newest entry is %s ahead of this clock", ahead.Round(time.Second))
+	}
+	return nil
 }
 
 // continuation proves that the database continues what the signer signed last,
@@ -94,20 +100,24 @@ func continuation(ctx context.Context, db *database.DB, signer *ledger.Signer) (
 		if head.Size == 0 {
 			return nil
 		}
-		hashes := memo(tx.Hashes())
-		if last.Size > 0 {
-			root, err := ledger.RootAt(last.Size, hashes)
-			if err != nil {
-				return err
-			}
-			if root != last.Root {
-				return fmt.Errorf("%w: at %d entries its root is %s, signed was %s", ErrRollback, last.Size, root, last.Root)
-			}
-		}
-		next = ledger.Checkpoint{Origin: signer.Key().Origin(), Size: head.Size}
-		if next.Root, err = ledger.RootAt(head.Size, hashes); err != nil {
+		// From the entries themselves: the hashes beside them may be as they were, or
+		// changed with them.
+		signed, root, err := rootsOf(tx, last.Size)
+		if err != nil {
 			return err
 		}
+		if last.Size > 0 && signed != last.Root {
+			return fmt.Errorf("%w: at %d entries its root is %s, signed was %s", ErrRollback, last.Size, signed, last.Root)
+		}
+		hashes := memo(tx.Hashes())
+		stored, err := ledger.RootAt(head.Size, hashes)
+		if err != nil {
+			return err
+		}
+		if stored != root {
+			return fmt.Errorf("%w: the hashes beside its %d entries lead to %s, the entries to %s", ErrRollback, head.Size, stored, root)
+		}
+		next = ledger.Checkpoint{Origin: signer.Key().Origin(), Size: head.Size, Root: root}
 		proof, err = ledger.ProveConsistency(head.Size, last.Size, hashes)
 		return err
 	})
@@ -115,6 +125,27 @@ func continuation(ctx context.Context, db *database.DB, signer *ledger.Signer) (
 		return ledger.Checkpoint{}, nil, err
 	}
 	return next, proof, nil
+}
+
+// rootsOf reads every entry, holds payload and signature against the envelope, and
+// gives the roots of the tree over the first size entries and over all.
+func rootsOf(tx *database.Tx, size int64) (first, all ledger.Hash, err error) {
+	var tree ledger.Tree
+	first = tree.Root()
+	var stored []ledger.Hash
+	for e, err := range paged(tx.Entries, func(e database.Entry) (database.Entry, int64) { return e, e.Seq }) {
+		if err != nil {
+			return ledger.Hash{}, ledger.Hash{}, err
+		}
+		if _, err := e.Check(); err != nil {
+			return ledger.Hash{}, ledger.Hash{}, fmt.Errorf("%w: %w", ErrRollback, err)
+		}
+		stored = tree.Append(stored[:0], e.Leaf)
+		if tree.Size() == size {
+			first = tree.Root()
+		}
+	}
+	return first, tree.Root(), nil
 }
 
 // takeUp signs what was committed but not signed, after the database has been
@@ -127,11 +158,94 @@ func (s *Service) takeUp(ctx context.Context) error {
 	if err != nil || next.Size == 0 {
 		return err
 	}
+	if err := s.sameStore(ctx); err != nil {
+		return err
+	}
 	signed, err := s.cfg.Ledger.Sign(next, proof)
-	if err != nil {
+	if refused := (*ledger.RefusalError)(nil); errors.As(err, &refused) {
 		return errors.Join(ErrRollback, err)
+	}
+	if err != nil {
+		return err
 	}
 	s.counters.size.Store(next.Size)
 	s.counters.checkpoint.Store(&signed)
 	return nil
+}
+
+// sampled is how many copies are looked for in a store that could be another of the
+// same name.
+const sampled = 8
+
+// sameStore demands the store that the ledger names, and warns of a clock that it
+// knows to be behind.
+func (s *Service) sameStore(ctx context.Context) error {
+	var start evidence.ServiceStarted
+	var objects []evidence.Object
+	now := s.objects.Describe()
+	err := s.db.View(ctx, func(tx *database.Tx) error {
+		head, err := tx.Head()
+		if err != nil {
+			return err
+		}
+		if err := behind(ledger.TimeOf(s.cfg.Now()), head); err != nil {
+			s.log.Warn("set the clock: until then new entries repeat the time of the newest one", "error", err)
+		}
+		if start, err = lastStart(tx); err != nil || now.Kind == "directory" {
+			return err
+		}
+		cases, err := tx.Cases()
+		for i := len(cases) - 1; i >= 0 && err == nil && len(objects) < sampled; i-- {
+			var copies []evidence.Copy
+			copies, err = tx.Copies(cases[i].ID)
+			for _, c := range copies {
+				if o, ok := c.Object(evidence.Content); ok {
+					objects = append(objects, o)
+				}
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if start.Store != "" && (start.Store != now.Kind || start.Bucket != now.Bucket) {
+		return fmt.Errorf("%w: it is %s %s, the ledger's is %s %s", ErrOtherStore, now.Kind, now.Bucket, start.Store, start.Bucket)
+	}
+	// A directory has an id of its own. Of a bucket there may be others of its name.
+	for _, o := range objects[:min(len(objects), sampled)] {
+		if _, err := s.objects.Stat(ctx, o.Key, o.Version); !errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+	}
+	if len(objects) > 0 {
+		return fmt.Errorf("%w: bucket %s at %s has none of the copies that the ledger names", ErrOtherStore, now.Bucket, now.Endpoint)
+	}
+	return nil
+}
+
+// lastStart gives what the service noted when it started last; the zero value, if it
+// never did.
+func lastStart(tx *database.Tx) (evidence.ServiceStarted, error) {
+	head, err := tx.CaseHead(ledger.CaseID{})
+	if err != nil {
+		return evidence.ServiceStarted{}, err
+	}
+	for end := head.Size; end > 0; end -= auditPage {
+		from := max(end-auditPage, 0)
+		entries, err := tx.CaseEntries(ledger.CaseID{}, from, int(end-from))
+		if err != nil {
+			return evidence.ServiceStarted{}, err
+		}
+		for _, e := range slices.Backward(entries) {
+			event, err := evidence.Parse(e.Payload)
+			if err != nil {
+				return evidence.ServiceStarted{}, fmt.Errorf("entry %d: %w", e.Seq, err)
+			}
+			if b, ok := event.Body.(evidence.ServiceStarted); ok {
+				return b, nil
+			}
+		}
+	}
+	return evidence.ServiceStarted{}, nil
 }

@@ -1,16 +1,23 @@
 package custody_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/custodyd/custodyd/internal/custody"
 	"github.com/custodyd/custodyd/internal/database"
 	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/identity"
 	"github.com/custodyd/custodyd/internal/ledger"
+	"github.com/custodyd/custodyd/internal/objectstore"
 )
 
 // clone copies the files of a lab that is down.
@@ -101,6 +108,131 @@ func meta(t *testing.T, l *lab) database.Meta {
 	key, err := ledger.VerifierKeyOf(string(skey))
 	must(t, err)
 	return database.Meta{Origin: origin, VerifierKey: key.String()}
+}
+
+// TestRewritten opens a database in which entries were changed and the tree's hashes
+// were not.
+func TestRewritten(t *testing.T) {
+	l := newLab(t)
+	l.openCase()
+	l.down()
+	replace := func(column, old, new string) string {
+		return fmt.Sprintf("UPDATE entries SET %s = CAST(replace(CAST(%[1]s AS TEXT), '%s', '%s') AS BLOB) WHERE seq = 5", column, old, new)
+	}
+	for name, statement := range map[string]string{
+		"payload":   replace("payload", `"actor":"admin"`, `"actor":"anton"`),
+		"envelope":  replace("envelope", `"time":"2026`, `"time":"2025`),
+		"signature": replace("signature", "BEGIN SSH SIGNATURE", "BEGIN SSH SIGNATUR_"),
+		"leaf":      "UPDATE entries SET leaf = zeroblob(32) WHERE seq = 5",
+		"tree":      "UPDATE hashes SET hash = zeroblob(32) WHERE idx = (SELECT MAX(idx) FROM hashes)",
+		"deleted":   "DELETE FROM entries WHERE seq = 5",
+	} {
+		t.Run(name, func(t *testing.T) {
+			victim := labAt(t, clone(t, l.dir))
+			(&vault{dir: victim.dir}).sql(t, statement)
+			wantErr(t, victim.open(victim.files()), custody.ErrRollback)
+		})
+	}
+}
+
+// TestOtherStore opens a ledger with a store that is not its own.
+func TestOtherStore(t *testing.T) {
+	l := newLab(t)
+	l.openCase()
+	l.seal([]byte("a small image"))
+	l.down()
+	entries := func(victim *lab) (n int64) {
+		must(t, victim.db.View(t.Context(), func(tx *database.Tx) error {
+			head, err := tx.Head()
+			n = head.Size
+			return err
+		}))
+		return n
+	}
+	for name, row := range map[string]struct {
+		store func(custody.Objects) custody.Objects
+		want  error
+	}{
+		"its own":           {func(o custody.Objects) custody.Objects { return o }, nil},
+		"another directory": {func(o custody.Objects) custody.Objects { return elsewhere{o, "directory", "0123", ""} }, custody.ErrOtherStore},
+		"another kind":      {func(o custody.Objects) custody.Objects { return elsewhere{o, "s3", o.Describe().Bucket, ""} }, custody.ErrOtherStore},
+		"an emptied one":    {func(o custody.Objects) custody.Objects { return elsewhere{o, "directory", o.Describe().Bucket, "gone"} }, nil}, // a finding, when it is read
+	} {
+		t.Run(name, func(t *testing.T) {
+			victim := labAt(t, clone(t, l.dir))
+			cfg := victim.files()
+			before := entries(victim)
+			cfg.Objects = row.store(cfg.Objects)
+			s, err := custody.Open(t.Context(), cfg)
+			wantErr(t, err, row.want)
+			if err == nil {
+				must(t, s.Close(t.Context()))
+			} else if entries(victim) != before {
+				t.Error("it was noted")
+			}
+			victim.closeFiles()
+		})
+	}
+	t.Run("another bucket of that name", func(t *testing.T) {
+		s3 := emptyLab(t)
+		cfg := s3.files()
+		own := cfg.Objects
+		cfg.Objects = elsewhere{own, "s3", "evidence", ""}
+		must(t, s3.open(cfg))
+		s3.enrolAll()
+		s3.openCase()
+		s3.seal([]byte("a small image"))
+		must(t, s3.Close(t.Context()))
+		s3.Service = nil
+		cfg.Objects = elsewhere{own, "s3", "evidence", "gone"}
+		_, err := custody.Open(t.Context(), cfg)
+		wantErr(t, err, custody.ErrOtherStore)
+		cfg.Objects = elsewhere{own, "s3", "evidence", ""}
+		must(t, s3.open(cfg))
+		s3.down()
+	})
+}
+
+// elsewhere is a store of another name, perhaps without anything in it.
+type elsewhere struct {
+	custody.Objects
+	kind, bucket, gone string
+}
+
+func (e elsewhere) Describe() objectstore.Description {
+	d := e.Objects.Describe()
+	d.Kind, d.Bucket = e.kind, e.bucket
+	return d
+}
+
+func (e elsewhere) Stat(ctx context.Context, key, version string) (objectstore.Object, error) {
+	if e.gone != "" {
+		return objectstore.Object{}, fs.ErrNotExist
+	}
+	return e.Objects.Stat(ctx, key, version)
+}
+
+// TestStartFaults: what is no rollback is not called one, and a clock that cannot be
+// right is told of.
+func TestStartFaults(t *testing.T) {
+	l := newLab(t)
+	l.down()
+	must(t, l.open(l.files()))
+	l.down()
+	cfg := l.files()
+	must(t, l.signer.Close()) // as with any fault of its file
+	_, err := custody.Open(t.Context(), cfg)
+	if err == nil || errors.Is(err, custody.ErrRollback) {
+		t.Errorf("the signer cannot write: %v", err)
+	}
+	must(t, errors.Join(l.db.Close(), l.store.Directory.Close()))
+
+	l.clock.advance(-time.Hour)
+	must(t, l.open(l.files()))
+	if !strings.Contains(l.logged.String(), "set the clock") {
+		t.Errorf("log:\n%s", l.logged)
+	}
+	l.down()
 }
 
 // TestOtherKeys opens a ledger with keys that are not its own.

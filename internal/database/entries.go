@@ -39,19 +39,24 @@ func (e Entry) Check() (ledger.Envelope, error) {
 	if err != nil {
 		return ledger.Envelope{}, fmt.Errorf("%w: entry %d: %w", ErrEntry, e.Seq, err)
 	}
-	for what, same := range map[string]bool{
-		"seq":       e.Seq == env.Seq,
-		"case":      e.Case == env.Case,
-		"case seq":  e.CaseSeq == env.CaseSeq,
-		"leaf":      e.Leaf == ledger.LeafHash(e.Envelope),
-		"payload":   sha256.Sum256(e.Payload) == env.Payload,
-		"signature": sha256.Sum256(e.Signature) == env.Sig,
-	} {
-		if !same {
-			return ledger.Envelope{}, fmt.Errorf("%w: entry %d: %s", ErrEntry, e.Seq, what)
-		}
+	var what string
+	switch {
+	case e.Seq != env.Seq:
+		what = "seq"
+	case e.Case != env.Case:
+		what = "case"
+	case e.CaseSeq != env.CaseSeq:
+		what = "case seq"
+	case e.Leaf != ledger.LeafHash(e.Envelope):
+		what = "leaf"
+	case sha256.Sum256(e.Payload) != env.Payload:
+		what = "payload"
+	case sha256.Sum256(e.Signature) != env.Sig:
+		what = "signature"
+	default:
+		return env, nil
 	}
-	return env, nil
+	return ledger.Envelope{}, fmt.Errorf("%w: entry %d: %s", ErrEntry, e.Seq, what)
 }
 
 // Append adds the next entry and its tree hashes. ErrEntry when it does not check
