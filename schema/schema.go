@@ -18,6 +18,12 @@
 //
 // A projection's row is its noun as JSON in doc, beside the members that the
 // program looks up, lists and keeps unique by.
+//
+// Beside them lie the JSON Schemas (draft 2020-12) of the payloads that people and
+// the service sign: one for each action, over payload.json, which is what all have.
+// They describe form, and refuse nothing that may stand in a ledger. What they
+// cannot say, package evidence does: that the bytes are in canonical form, the order
+// of roles and strays, and which event may follow which.
 package schema
 
 import "embed"
@@ -26,3 +32,8 @@ import "embed"
 //
 //go:embed *.sql
 var Migrations embed.FS
+
+// Payloads are the files payload/ACTION.json and payload/payload.json.
+//
+//go:embed payload/*.json
+var Payloads embed.FS

@@ -3,6 +3,8 @@ package evidence
 import (
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/google/uuid"
 )
 
 // line refuses text that is not one line of least to most characters. Control
@@ -49,6 +51,14 @@ func oneOf[T ~string](name string, s T, words ...T) error {
 		}
 	}
 	return field(name, "is %.40q, want one of %q", string(s), words)
+}
+
+// version7 refuses an id whose order tells nothing.
+func version7(name string, id uuid.UUID) error {
+	if id.Version() != 7 || id.Variant() != uuid.RFC4122 {
+		return field(name, "is not a version 7 UUID (RFC 9562)")
+	}
+	return nil
 }
 
 // all gives the first error of a list of checks.

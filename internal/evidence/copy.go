@@ -36,8 +36,8 @@ type CopyRequested struct {
 func (CopyRequested) kind() Kind { return "copy.requested" }
 
 func (b CopyRequested) check() error {
-	if b.Intake.Version() != 7 {
-		return field("body.intake", "is not a version 7 UUID (RFC 9562)")
+	if err := version7("body.intake", b.Intake); err != nil {
+		return err
 	}
 	if _, err := ParseName(string(b.Exhibit)); err != nil {
 		return field("body.exhibit", "%v", err)

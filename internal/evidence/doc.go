@@ -27,6 +27,8 @@
 //	    subject of the event must not have changed since ([ErrStale]): nobody
 //	    signs over a state they did not see.
 //
+// The form of every payload stands in schema/payload, as JSON Schema.
+//
 // # Events
 //
 //	action             signed by  permission       what it does

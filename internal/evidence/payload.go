@@ -169,8 +169,8 @@ func (e Event) check() error {
 	if e.At.IsZero() {
 		return field("at", "is missing")
 	}
-	if e.ID.Version() != 7 || e.ID.Variant() != uuid.RFC4122 {
-		return field("id", "is not a version 7 UUID (RFC 9562)")
+	if err := version7("id", e.ID); err != nil {
+		return err
 	}
 	if e.Salt == (digest.SHA256{}) {
 		return field("salt", "is all zeros")

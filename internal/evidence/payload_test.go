@@ -153,6 +153,7 @@ func TestFields(t *testing.T) {
 		"request of what":            {func(s S) E { return edit(s, func(b *evidence.CopyRequested) { b.Of = "m1" }) }, "body.of"},
 		"request for whom":           {func(s S) E { return edit(s, func(b *evidence.CopyRequested) { b.To = "" }) }, "body.to"},
 		"request for what":           {func(s S) E { return edit(s, func(b *evidence.CopyRequested) { b.Purpose = "" }) }, "body.purpose"},
+		"request of no variant":      {func(s S) E { return edit(s, func(b *evidence.CopyRequested) { b.Intake[8] = 0 }) }, "body.intake"},
 		"request of version 1":       {func(s S) E { return edit(s, func(b *evidence.CopyRequested) { b.Intake = uuid.UUID{6: 0x10} }) }, "body.intake"},
 		"request from where":         {func(s S) E { return edit(s, func(b *evidence.CopyRequested) { b.Exhibit = " " }) }, "body.exhibit"},
 		"issued number":              {func(s S) E { return edit(s, func(b *evidence.CopyIssued) { b.Number = "W0" }) }, "body.number"},
