@@ -19,6 +19,7 @@ import (
 
 	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/operator"
+	"github.com/custodyd/custodyd/internal/report"
 )
 
 // app is what all commands share.
@@ -128,7 +129,7 @@ func (a *app) say(format string, args ...any) {
 
 // warn says what must be said.
 func (a *app) warn(format string, args ...any) {
-	fmt.Fprintf(a.stderr, "custody-cli: "+format+"\n", args...)
+	fmt.Fprintln(a.stderr, "custody-cli:", report.Plain(fmt.Sprintf(format, args...)))
 }
 
 // result prints a command's result: as JSON, or as text writes it.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 
 	"github.com/custodyd/custodyd/api"
+	"github.com/custodyd/custodyd/internal/bundle"
 	"github.com/custodyd/custodyd/internal/client"
 	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/identity"
@@ -77,7 +78,7 @@ var exits = []struct {
 	{exitFinding, "do not go on before the key was compared with the service's operator by another way", []error{operator.ErrPin, ledger.ErrUnsigned, ledger.ErrOrigin}},
 	{exitFinding, "", []error{
 		errFindings, operator.ErrFacts, operator.ErrAnswer, verify.ErrOtherEntry, evidence.ErrDigestsDiffer,
-		ledger.ErrProof, ledger.ErrReceipt, ledger.ErrCheckpoint, ledger.ErrEnvelope, ledger.ErrSequence,
+		bundle.ErrFormat, ledger.ErrProof, ledger.ErrReceipt, ledger.ErrCheckpoint, ledger.ErrEnvelope, ledger.ErrSequence,
 	}},
 	{exitFinding, "find out who changed it; an intake that will not come is ended with: ingest --abandon REASON", []error{source.ErrChanged}},
 	{exitIncomplete, "name the policy of the ledger with --policy FILE, or run custody-cli setup", []error{errIncomplete}},

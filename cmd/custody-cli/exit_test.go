@@ -60,7 +60,7 @@ func TestExplain(t *testing.T) {
 		{source.ErrMark, exitError},
 		{acquire.ErrMalformed, exitError},
 		{acquire.ErrTooLarge, exitError},
-		{bundle.ErrFormat, exitError},
+		{bundle.ErrFormat, exitFinding},
 		{errDisagree, exitError},
 		{errRuns, exitError},
 		{errDeclared, exitError},

@@ -8,7 +8,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
 	"strings"
@@ -40,7 +39,7 @@ func (a *app) fail(err error) int {
 	code, next := explain(err)
 	for line := range strings.SplitSeq(err.Error()+"\n"+next, "\n") {
 		if line != "" {
-			fmt.Fprintln(a.stderr, "custody-cli:", line)
+			a.warn("%s", line)
 		}
 	}
 	return code

@@ -67,6 +67,8 @@ var buildOnce = sync.OnceValue(func() error {
 //	garble up|down N         it turns one bit, after N more bytes to or from the service
 //	pass                     it cuts and garbles no more, and counts from here
 //	passed MIN MAX           so many bytes went through to the service
+//	forgetful N              a server before the service, whose address is $FORGETFUL,
+//	                         that forgets N checks
 //	as NAME                  from here on the machine of that person
 //	calm DIR                 take the immutable attribute from what lies below
 func TestScripts(t *testing.T) {
@@ -89,7 +91,8 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"keys": cmdKeys, "image": cmdImage, "flip": cmdFlip, "sum": cmdSum, "serve": cmdServe, "crash": cmdCrash,
 			"proxy": cmdProxy, "cut": cmdCut, "garble": cmdGarble, "pass": cmdPass, "passed": cmdPassed, "as": cmdAs,
-			"calm": func(ts *testscript.TestScript, _ bool, args []string) { calm(ts.MkAbs(args[0])) },
+			"forgetful": cmdForgetful,
+			"calm":      func(ts *testscript.TestScript, _ bool, args []string) { calm(ts.MkAbs(args[0])) },
 		},
 	})
 }

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -27,7 +27,11 @@ func newVerify(a *app) *cobra.Command {
 		Long: "verify judges by your own policy and needs no network for bundles and files. The policy is --policy FILE, or\n" +
 			"the one that setup kept for the bundle's ledger; with neither, what needs no trusted key is checked, and the\n" +
 			"exit code is 3. FILE may be the first part of a split image. A copy in the store is read back by the service,\n" +
-			"and its verdict is believed as far as receipts prove it.",
+			"and its verdict is believed as far as receipts prove it: if your roles do not let you read the history, its\n" +
+			"receipt alone is checked, and the answer says so.\n\n" +
+			"The exit code is 1 also where the bytes are the sealed ones but a finding stands against the copy (for a file:\n" +
+			"against every copy that it is), and for a bundle that cannot be read. It is 3 for one made by a newer service,\n" +
+			"which this program cannot judge. Findings that a whole bundle records are told, and are no failure of the bundle.",
 		Example: "  custody-cli verify case.zip --policy lab.policy\n" +
 			"  custody-cli verify disk.dd --against case.zip\n" +
 			"  custody-cli verify 2026-0042/E-001/M1",
@@ -59,19 +63,16 @@ func (o verifyOptions) run(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	policy, err := o.bundlePolicy(ctx, a, args[0])
-	if err != nil {
-		return err
-	}
-	report, err := judgeBundle(ctx, a, args[0], policy)
+	report, err := judgeFound(ctx, a, args[0], o.policyFor(a))
 	if err != nil {
 		return err
 	}
 	if err := a.result(report, report.Text); err != nil {
 		return err
 	}
-	for _, f := range report.Findings[:min(len(report.Findings), 20)] {
-		a.warn("%s", f)
+	a.findings(report.Found)
+	if len(report.Findings) > 0 && report.Findings[0].Code == verify.CodeNoBundle {
+		return try(errFindings, "to compare a file with a bundle: custody-cli verify FILE --against BUNDLE")
 	}
 	return conclude(report.Verdict)
 }
@@ -85,38 +86,56 @@ func (o verifyOptions) file(ctx context.Context, a *app, args []string) error {
 	for _, f := range set.Files {
 		paths = append(paths, f.Path)
 	}
-	policy, err := o.bundlePolicy(ctx, a, o.against)
-	if err != nil {
-		return err
-	}
-	b, closeBundle, err := openBundle(ctx, o.against)
-	if err != nil {
-		return err
-	}
-	defer closeBundle()
 	files, err := verify.OpenFiles(paths...)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = files.Close() }() // only read from
+	report, err := o.compare(ctx, a, args[0], files)
+	if err != nil {
+		return err
+	}
+	if err := a.result(report, report.Text); err != nil {
+		return err
+	}
+	a.findings(report.Found)
+	a.findings(report.Bundle.Found)
+	return conclude(report.Verdict)
+}
+
+// compare judges a file and the bundle that it is compared with.
+func (o verifyOptions) compare(ctx context.Context, a *app, name string, files *verify.Files) (verify.FileReport, error) {
+	b, closeBundle, err := openBundle(ctx, o.against)
+	if errors.Is(err, bundle.ErrFormat) {
+		return verify.NoBundleFor(name, files.Size(), verify.NoBundle(o.against, err)), nil
+	}
+	if err != nil {
+		return verify.FileReport{}, err
+	}
+	defer closeBundle()
+	policy, err := o.policyFor(a)(b)
+	if err != nil {
+		return verify.FileReport{}, err
+	}
 	m := a.meter("verified", files.Size())
 	defer m.done()
 	bundleReport, err := verify.Bundle(ctx, b, verify.Options{Policy: policy})
 	if err != nil {
-		return err
+		return verify.FileReport{}, err
 	}
-	report, err := verify.File(ctx, b, bundleReport, args[0], files.Open, files.Size(), verify.Options{Policy: policy, Progress: m.add})
-	if err != nil {
-		return err
-	}
-	m.done()
-	if err := a.result(report, report.Text); err != nil {
-		return err
-	}
-	for _, f := range append(report.Findings, bundleReport.Findings...) {
+	return verify.File(ctx, b, bundleReport, name, files.Open, files.Size(), verify.Options{Progress: m.add})
+}
+
+// maxWarned is how many findings are talked about on stderr; the result has them all.
+const maxWarned = 20
+
+func (a *app) findings(found verify.Found) {
+	for _, f := range found.Findings[:min(len(found.Findings), maxWarned)] {
 		a.warn("%s", f)
 	}
-	return conclude(report.Verdict)
+	if more := found.Total() - maxWarned; more > 0 {
+		a.warn("and %d findings more", more)
+	}
 }
 
 // conclude makes a verdict an exit.
@@ -154,12 +173,27 @@ func openBundle(ctx context.Context, path string) (*bundle.Bundle, func(), error
 	return b, func() { _ = b.Close(); _ = file.Close() }, nil // only read from
 }
 
+// choosePolicy finds the policy that a bundle is judged by; nil, when there is none.
+type choosePolicy func(*bundle.Bundle) (*verify.Policy, error)
+
+// judgeBundle judges a bundle by a policy.
 func judgeBundle(ctx context.Context, a *app, path string, policy *verify.Policy) (verify.Report, error) {
+	return judgeFound(ctx, a, path, func(*bundle.Bundle) (*verify.Policy, error) { return policy, nil })
+}
+
+func judgeFound(ctx context.Context, a *app, path string, choose choosePolicy) (verify.Report, error) {
 	b, closeBundle, err := openBundle(ctx, path)
+	if errors.Is(err, bundle.ErrFormat) {
+		return verify.NoBundle(path, err), nil
+	}
 	if err != nil {
 		return verify.Report{}, err
 	}
 	defer closeBundle()
+	policy, err := choose(b)
+	if err != nil {
+		return verify.Report{}, err
+	}
 	var total int64
 	for _, f := range b.Files() {
 		total += f.Size
@@ -169,61 +203,53 @@ func judgeBundle(ctx context.Context, a *app, path string, policy *verify.Policy
 	return verify.Bundle(ctx, b, verify.Options{Policy: policy, Progress: m.add})
 }
 
-// bundlePolicy finds the verifier's policy: the named one, or the one kept for the
-// ledger that the bundle says it is of; nil, when there is none.
-func (o verifyOptions) bundlePolicy(ctx context.Context, a *app, path string) (*verify.Policy, error) {
-	if o.policy != "" {
-		text, err := os.ReadFile(o.policy)
-		if err != nil {
-			return nil, fmt.Errorf("--policy: %w", err)
+// policyFor finds the verifier's policy: the named one, or the one kept for the ledger
+// that the bundle says it is of.
+func (o verifyOptions) policyFor(a *app) choosePolicy {
+	return func(b *bundle.Bundle) (*verify.Policy, error) {
+		if o.policy != "" {
+			return readPolicy(o.policy)
 		}
-		p, err := verify.ParsePolicy(text)
+		origin, ok := originOf(b)
+		if !ok {
+			return nil, nil // what is wrong with it the judgement tells
+		}
+		place, err := a.place()
 		if err != nil {
-			return nil, fmt.Errorf("--policy: %s: %w", o.policy, err)
+			return nil, err
+		}
+		p, err := place.Policy(origin)
+		if errors.Is(err, fs.ErrNotExist) {
+			a.warn("no policy for the ledger %s in %s", origin, filepath.Clean(place.Dir()))
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
 		}
 		return &p, nil
 	}
-	origin, ok := originOf(ctx, path)
-	if !ok {
-		return nil, nil // what is wrong with it the judgement tells
-	}
-	place, err := a.place()
+}
+
+func readPolicy(path string) (*verify.Policy, error) {
+	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--policy: %w", err)
 	}
-	p, err := place.Policy(origin)
-	if errors.Is(err, fs.ErrNotExist) {
-		a.warn("no policy for the ledger %s in %s", origin, filepath.Clean(place.Dir()))
-		return nil, nil
-	}
+	p, err := verify.ParsePolicy(text)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--policy: %s: %w", path, err)
 	}
 	return &p, nil
 }
 
 // originOf tells of which ledger a bundle claims to be. It only chooses the policy: a
 // bundle that lies about it does not hold under that policy.
-func originOf(ctx context.Context, path string) (ledger.Origin, bool) {
-	b, closeBundle, err := openBundle(ctx, path)
+func originOf(b *bundle.Bundle) (ledger.Origin, bool) {
+	text, err := b.ReadFile(bundle.CheckpointFile)
 	if err != nil {
 		return "", false
 	}
-	defer closeBundle()
-	r, err := b.OpenFile(bundle.CheckpointFile)
-	if err != nil {
-		return "", false
-	}
-	defer r.Close()
-	text, err := io.ReadAll(io.LimitReader(r, 200))
-	if err != nil {
-		return "", false
-	}
-	for i, c := range text {
-		if c == '\n' {
-			origin, err := ledger.ParseOrigin(string(text[:i]))
-			return origin, err == nil
-		}
-	}
-	return "", false
+	line, _, _ := strings.Cut(string(text), "\n")
+	origin, err := ledger.ParseOrigin(line)
+	return origin, err == nil
 }

@@ -57,10 +57,10 @@ func Bundle(ctx context.Context, b *bundle.Bundle, o Options) (Report, error) {
 }
 
 // NoBundle is the report on what bundle.Open or bundle.OpenDir refused as a
-// bundle.ErrFormat.
+// bundle.ErrFormat: something that was cut off, garbled, or never a bundle.
 func NoBundle(path string, err error) Report {
 	r := newReport()
-	r.find(CodeNoBundle, path, "%v", err)
+	r.find(CodeNoBundle, path, "%v; it was cut off or garbled, or is not what an export wrote", err)
 	r.conclude()
 	return r
 }

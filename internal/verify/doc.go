@@ -15,9 +15,13 @@
 //	payloads      hash, canonical form, and what they and their envelopes both say
 //	signatures    by the key that was the actor's at that entry
 //	law           evidence.Apply on a replay of all entries
-//	ends          the newest entry of the case is the seal, and both chains end as it says
-//	objects       midstate lists, logs and lists of files are those that were sealed
-//	contents      every byte, on all cores by midstates, with the damaged ranges
+//	ends          the newest entry of the case is the seal, both chains end as it says, and
+//	              the checkpoint ends with it: else the bundle was cut back to an earlier one
+//	bag           bag-info.txt, which nobody signs, says what the entries say
+//	objects       midstate lists, logs and lists of files are those that were sealed; a list
+//	              of files has the files and bytes that were declared
+//	contents      every byte, on all cores by midstates, with the damaged ranges; of a set
+//	              each file by its hash in the list
 //
 // Without a policy all this is checked against the key that the bundle brings. That
 // shows that the bundle agrees with itself and nothing more: the verdict is incomplete.
@@ -27,6 +31,35 @@
 // still replayed, so that the next finding is one of its own and not an echo. Where an
 // entry cannot be read or breaks the law it changes nothing, and entries that build on
 // it break the law too.
+//
+// What an attacker wrote is told in plain text, and of each code a thousand times at
+// most: [Found] has the number of the others.
+//
+// # Entries of a newer service
+//
+// A payload of a later version, or with an action that is not in the closed set, is no
+// tampering if its envelope, its canonical form and its signature are right: it is an
+// unknown-action, and the verdict is incomplete. It may have changed anything of its
+// case, or, of no case, of all; so what the law says behind it, and what is missing or
+// too much, is an unknown-action too. If its entry is of type keys, so is a signer who is
+// not known or a signature that does not hold. None of that is ever verified.
+//
+// # File
+//
+// [File] judges whether a file is a copy of a bundle, and which. Bytes that are the
+// sealed ones of quarantined copies alone are a finding all the same: they are that
+// copy, and the record says that the copy is not what it should have been.
+//
+// # Ledger
+//
+// [Ledger] judges a whole ledger with all that its keeper keeps beside it: columns,
+// stored hashes of the tree, every signed checkpoint, and what the signer remembers. It
+// is how a service audits itself.
+//
+// # Receipt
+//
+// [Receipt] and [Consistent] judge the answers of a service: that an entry is the one
+// that was sent, and that the ledger goes on as it was.
 //
 // # Policy
 //

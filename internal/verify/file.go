@@ -46,6 +46,11 @@ func File(ctx context.Context, b *bundle.Bundle, r Report, name string, open dig
 	return f, nil
 }
 
+// NoBundleFor is the report on a file that is to be compared with what is no bundle.
+func NoBundleFor(name string, size int64, r Report) FileReport {
+	return FileReport{Verdict: r.Verdict, File: name, Size: size, Copies: []string{}, Found: newFound(), Bundle: r}
+}
+
 // matched names the copies whose bytes the file has. Bytes of which every copy is
 // quarantined are a finding: they are what was sealed, and the record itself says that
 // this is not what it should have been.

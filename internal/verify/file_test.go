@@ -17,6 +17,7 @@ import (
 	"github.com/custodyd/custodyd/internal/bundle"
 	"github.com/custodyd/custodyd/internal/bundle/bundletest"
 	"github.com/custodyd/custodyd/internal/digest"
+	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/verify"
 )
 
@@ -117,6 +118,31 @@ func TestFile(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestFileOfTwo compares a file with a set of which one copy is quarantined: it is the
+// other one too, so no finding stands against it.
+func TestFileOfTwo(t *testing.T) {
+	s := bundletest.NewStory(t)
+	other := digest.SHA256{7}
+	s.Record(s.Event(s.Case, "custodyd", evidence.FixityChecked{
+		Exhibit: "E-001", Number: "M2", Result: evidence.Mismatch, Source: "medium", SHA256: &other, Finding: 2,
+	}))
+	s.Seal()
+	packed := bundletest.Write(t, s.Bundle())
+	b, err := bundle.Open(t.Context(), bytes.NewReader(packed), int64(len(packed)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := verify.Bundle(t.Context(), b, verify.Options{Policy: &verify.Policy{Key: s.Key()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := files(t, bundletest.Small)
+	r, err := verify.File(t.Context(), b, report, "x.dd", f.Open, f.Size(), verify.Options{})
+	if err != nil || r.Verdict != verify.Verified || !strings.HasPrefix(text(t, r), "verified: x.dd is E-001/M2, which is quarantined: finding 2; E-001/W2\n") {
+		t.Errorf("%v\n%s", err, text(t, r))
 	}
 }
 

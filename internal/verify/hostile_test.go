@@ -192,7 +192,9 @@ func TestLists(t *testing.T) {
 					t.Errorf("%s, want %q", f, row.want[i])
 				}
 			}
-			open := slices.ContainsFunc(r.NotChecked, func(s string) bool { return strings.Contains(s, "the hash of each file that data/files/E-001-M3.jsonl") })
+			open := slices.ContainsFunc(r.NotChecked, func(s string) bool {
+				return strings.Contains(s, "the hash of each file that data/files/E-001-M3.jsonl")
+			})
 			if open == row.content {
 				t.Errorf("not checked: %q", r.NotChecked)
 			}

@@ -101,7 +101,10 @@ func TestNewer(t *testing.T) {
 			verdict: verify.Failed, want: []string{"payload-form entry 29"},
 		},
 		"of another ledger": {
-			change:  func(s *bundletest.Story) { record(s, "examiner1", "lab.example", "lab.exemple", `"v":1}`, `"v":2}`); s.Seal() },
+			change: func(s *bundletest.Story) {
+				record(s, "examiner1", "lab.example", "lab.exemple", `"v":1}`, `"v":2}`)
+				s.Seal()
+			},
 			verdict: verify.Failed, want: []string{"payload-envelope entry 29", "unknown-action entry 29"},
 		},
 		"id used before": {change: func(s *bundletest.Story) {

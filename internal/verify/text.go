@@ -66,16 +66,18 @@ func (f FileReport) Text(w io.Writer) error {
 
 func (f FileReport) headline() string {
 	var names []string
+	separator := ", "
 	for _, c := range f.Bundle.Copies {
 		if !slices.Contains(f.Copies, c.Copy) {
 			continue
 		}
 		if c.Quarantined {
 			c.Copy += ", which is quarantined: " + c.findings()
+			separator = "; "
 		}
 		names = append(names, c.Copy)
 	}
-	is := fmt.Sprintf("%s: %s is %s", f.Verdict, f.File, strings.Join(names, "; "))
+	is := fmt.Sprintf("%s: %s is %s", f.Verdict, f.File, strings.Join(names, separator))
 	switch {
 	case len(names) == 0 && len(f.Findings) == 0:
 		return fmt.Sprintf("%s: %s is compared with a bundle that cannot be read", f.Verdict, f.File)
