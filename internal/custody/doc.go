@@ -43,6 +43,14 @@
 // the intake was declared before the first byte. A read of content is an entry
 // before the first byte leaves.
 //
+// # Suspects
+//
+// Whoever finds that the store does not give an object as it was sealed has the
+// service check that copy: a fetch, which hashes what it sends, an export, or the
+// making of a working copy, which waits until the check is an entry, and begins again
+// after a crash. The service signs what the check finds for nobody but itself. A
+// store that cannot be asked at all is no finding, and is waited for.
+//
 // # One committer
 //
 // One goroutine takes all waiting appends, without a timer, into one

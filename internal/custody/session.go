@@ -137,14 +137,15 @@ func (s *Service) SignIn(ctx context.Context, text string, signature []byte) (Se
 	return Session{Token: token, Principal: person.Principal, Roles: person.Roles, Expires: expires}, nil
 }
 
-// Authenticate tells whose session a bearer token is. Roles are those of now.
+// Authenticate tells whose session a bearer token is. Roles are those of now. It
+// does so when the caller has hung up, too: what they asked for may have to be denied.
 func (s *Service) Authenticate(ctx context.Context, bearer string) (Caller, error) {
 	hash, err := identity.HashToken(bearer)
 	if err != nil {
 		return Caller{}, ErrUnauthenticated
 	}
 	var caller Caller
-	err = s.db.View(ctx, func(tx *database.Tx) error {
+	err = s.db.View(context.WithoutCancel(ctx), func(tx *database.Tx) error {
 		session, err := tx.Session(hash)
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package custody_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -33,6 +34,10 @@ func TestSignIn(t *testing.T) {
 	if caller.Principal != "examiner1" || caller.Method != "session" || caller.Roles.String() != "examiner" {
 		t.Errorf("the caller is %+v", caller)
 	}
+	gone, hangUp := context.WithCancel(t.Context())
+	hangUp()
+	_, err = l.Authenticate(gone, session.Token.Reveal())
+	must(t, err)
 	if _, err := l.SignIn(t.Context(), text, signature); err == nil {
 		t.Error("a challenge was good twice")
 	}
