@@ -32,6 +32,7 @@ var errFindings = errors.New("there are findings")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // whoever asks a second time does not want to wait
 	code := run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
@@ -66,6 +67,9 @@ func newRoot() *cobra.Command {
 		Short: "Evidence chain-of-custody service",
 		Long: "custodyd seals copies of digital evidence into write-once storage and keeps the custody\n" +
 			"ledger that anybody can check later, offline, without trusting it.\n" + exitCodes,
+		Example: "  custodyd serve --data /var/lib/custodyd --admin-key ~/.ssh/id_ed25519.pub --admin-principal examiner1\n" +
+			"  custodyd check --data /var/lib/custodyd\n" +
+			"  custodyd audit --data /var/lib/custodyd --contents",
 		Version:           programVersion(),
 		SilenceErrors:     true,
 		SilenceUsage:      true,

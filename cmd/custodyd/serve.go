@@ -53,6 +53,16 @@ func (s *settings) serve(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	// First: what cannot be reached leaves nothing behind, and notes no start.
+	listener, err := s.bind(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if e := listener.Close(); !errors.Is(e, net.ErrClosed) {
+			err = errors.Join(err, e)
+		}
+	}()
 	data, err := openOrCreate(ctx, s)
 	if err != nil {
 		return err
@@ -77,31 +87,50 @@ func (s *settings) serve(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, service.Close(context.WithoutCancel(ctx))) }()
-	return s.listenAndServe(ctx, out, log, service, data.fresh)
+	defer func() {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.drain)
+		defer cancel()
+		err = errors.Join(err, service.Close(last))
+	}()
+	return s.answer(ctx, out, log, listener, service, data.fresh)
 }
 
-func (s *settings) listenAndServe(ctx context.Context, out io.Writer, log *slog.Logger, service *custody.Service, fresh bool) error {
+// bind takes the address to serve on.
+func (s *settings) bind(ctx context.Context, log *slog.Logger) (net.Listener, error) {
+	var certificates []tls.Certificate
+	if s.tlsCert != "" {
+		cert, err := tls.LoadX509KeyPair(s.tlsCert, s.tlsKey)
+		if err != nil {
+			return nil, fmt.Errorf("--tls-cert: %w", err)
+		}
+		certificates = append(certificates, cert)
+	}
+	var listen net.ListenConfig
+	listener, err := listen.Listen(ctx, "tcp", s.listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	if certificates != nil {
+		return tls.NewListener(listener, &tls.Config{
+			Certificates: certificates, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
+		}), nil
+	}
+	if at, ok := listener.Addr().(*net.TCPAddr); ok && !at.IP.IsLoopback() {
+		log.Warn("without TLS everybody on the way can read what is sent and use its tokens: give --tls-cert and --tls-key", "listen", at.String())
+	}
+	return listener, nil
+}
+
+// answer serves until ctx ends or the ledger stops.
+func (s *settings) answer(ctx context.Context, out io.Writer, log *slog.Logger, listener net.Listener, service *custody.Service, fresh bool) error {
 	handler, err := server.New(server.Config{
 		Custody: service, Logger: log, Metrics: prometheus.NewRegistry(), Version: programVersion(),
 	})
 	if err != nil {
 		return err
 	}
-	var listen net.ListenConfig
-	listener, err := listen.Listen(ctx, "tcp", s.listen)
-	if err != nil {
-		return fmt.Errorf("listen: %w", err)
-	}
 	scheme := "http"
 	if s.tlsCert != "" {
-		cert, err := tls.LoadX509KeyPair(s.tlsCert, s.tlsKey)
-		if err != nil {
-			return errors.Join(fmt.Errorf("--tls-cert: %w", err), listener.Close())
-		}
-		listener = tls.NewListener(listener, &tls.Config{
-			Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
-		})
 		scheme = "https"
 	}
 	s.greet(out, scheme+"://"+listener.Addr().String(), service.About(), fresh)
@@ -115,6 +144,7 @@ func (s *settings) listenAndServe(ctx context.Context, out io.Writer, log *slog.
 		case <-ctx.Done():
 		}
 	}()
+	defer context.AfterFunc(ctx, service.Leave)()
 	err = server.Serve(ctx, listener, handler, s.drain)
 	return errors.Join(err, service.Cause())
 }

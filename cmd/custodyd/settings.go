@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/objectstore"
 )
 
@@ -109,8 +110,26 @@ func (s *settings) load(cmd *cobra.Command, args []string) error {
 	if (s.tlsCert == "") != (s.tlsKey == "") {
 		faults = append(faults, errors.New("--tls-cert and --tls-key go together"))
 	}
+	if cmd.Flags().Lookup("listen") != nil {
+		faults = append(faults, s.checkServe())
+	}
 	if s.s3.Endpoint != "" {
 		faults = append(faults, s.loadS3())
+	}
+	return errors.Join(faults...)
+}
+
+// checkServe checks what serve alone has flags for.
+func (s *settings) checkServe() error {
+	var faults []error
+	if s.retainDays < 1 || s.retainDays > evidence.MaxRetainDays {
+		faults = append(faults, fmt.Errorf("--retain-days %d: want 1 to %d", s.retainDays, evidence.MaxRetainDays))
+	}
+	if s.session <= 0 {
+		faults = append(faults, fmt.Errorf("--session %s: want some time, such as 1h", s.session))
+	}
+	if s.drain <= 0 {
+		faults = append(faults, fmt.Errorf("--drain %s: want some time, such as 30s", s.drain))
 	}
 	return errors.Join(faults...)
 }
