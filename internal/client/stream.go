@@ -128,7 +128,7 @@ func (c *Client) Offset(ctx context.Context, intake uuid.UUID) (int64, error) {
 
 func uploadOffset(h http.Header) (int64, error) {
 	offset, err := strconv.ParseInt(h.Get("Upload-Offset"), 10, 64)
-	if err != nil || offset < 0 {
+	if err != nil || offset < 0 || strconv.FormatInt(offset, 10) != h.Get("Upload-Offset") {
 		return 0, fmt.Errorf("%w: Upload-Offset %.40q", ErrAnswer, h.Get("Upload-Offset"))
 	}
 	return offset, nil
@@ -237,19 +237,18 @@ func download(got *answer, offset int64) (*Download, error) {
 	case got.length < 0:
 		return nil, fmt.Errorf("%w: no length", ErrAnswer)
 	case offset > 0:
-		last := offset + got.length - 1
-		size, ok := strings.CutPrefix(got.header.Get("Content-Range"), fmt.Sprintf("bytes %d-%d/", offset, last))
-		n, err := strconv.ParseInt(size, 10, 64)
-		if got.status != http.StatusPartialContent || !ok || err != nil || n != last+1 {
+		d.Size = offset + got.length
+		want := fmt.Sprintf("bytes %d-%d/%d", offset, d.Size-1, d.Size)
+		if got.status != http.StatusPartialContent || d.Size <= offset || got.header.Get("Content-Range") != want {
 			return nil, fmt.Errorf("%w: Content-Range %.80q", ErrAnswer, got.header.Get("Content-Range"))
 		}
-		d.Size = n
 	case got.status != http.StatusOK:
 		return nil, fmt.Errorf("%w: HTTP %d", ErrAnswer, got.status)
 	}
-	encoded, ok := strings.CutPrefix(got.header.Get("Repr-Digest"), "sha-256=:")
-	sum, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSuffix(encoded, ":"))
-	if !ok || err != nil || len(sum) != len(d.SHA256) {
+	encoded, begun := strings.CutPrefix(got.header.Get("Repr-Digest"), "sha-256=:")
+	encoded, ended := strings.CutSuffix(encoded, ":")
+	sum, err := base64.StdEncoding.Strict().DecodeString(encoded)
+	if !begun || !ended || err != nil || len(sum) != len(d.SHA256) {
 		return nil, fmt.Errorf("%w: Repr-Digest %.80q", ErrAnswer, got.header.Get("Repr-Digest"))
 	}
 	d.SHA256 = digest.SHA256(sum)
