@@ -86,9 +86,7 @@ func (o exportOptions) run(ctx context.Context, a *app, text string) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range report.Findings {
-		a.warn("%s", f)
-	}
+	a.findings(report.Found)
 	return conclude(report.Verdict)
 }
 

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"maps"
 	"runtime"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -181,7 +183,7 @@ func (a *audit) find(code verify.Code, subject, format string, args ...any) {
 }
 
 func finding(code verify.Code, subject, format string, args ...any) verify.Finding {
-	return verify.Finding{Code: code, Subject: subject, Detail: fmt.Sprintf(format, args...)}
+	return verify.NewFinding(code, subject, format, args...)
 }
 
 // workers is how many cores there are to hash on.
@@ -210,6 +212,9 @@ func (a *audit) ledger(ctx context.Context, tx *database.Tx) error {
 	}
 	a.r.Entries, a.r.Root, a.r.Signed, a.r.Checkpoints = report.Entries, report.Root, report.Signed, report.Checkpoints
 	a.r.Findings = append(a.r.Findings, report.Findings...)
+	for _, code := range slices.Sorted(maps.Keys(report.More)) {
+		a.find(code, "ledger", "%d more of this kind", report.More[code])
+	}
 	if unsigned := report.Entries - report.Signed; unsigned > 0 {
 		a.note("no checkpoint covers the newest %d entries: the service signs them when it starts", unsigned)
 	}
