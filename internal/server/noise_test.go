@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -16,15 +17,18 @@ func TestNoise(t *testing.T) {
 	before := len(l.log.String())
 	made := strings.Repeat("NOISE", 1000)
 	const asked = 10
+	ask := func(method, path string, body io.Reader, header ...string) {
+		_, _ = send(t, method, l.url+path, body, header...)
+	}
 	for i := range asked {
-		send(t, fmt.Sprintf("%s%d", made, i), l.url+"/v1/server", nil)
-		send(t, http.MethodGet, fmt.Sprintf("%s/%s%d", l.url, made, i), nil)
-		send(t, http.MethodGet, fmt.Sprintf("%s/v1/cases/%s%d", l.url, made, i), nil, "Authorization", "Bearer "+token)
-		send(t, http.MethodPost, l.url+"/v1/challenges", strings.NewReader(`{"principal":"`+made+`"}`), "Content-Type", "application/json")
-		send(t, http.MethodPost, l.url+"/v1/entries", strings.NewReader(`{"payload":1,"signature":"`+made+`"}`),
+		ask(fmt.Sprintf("%s%d", made, i), "/v1/server", nil)
+		ask(http.MethodGet, fmt.Sprintf("/%s%d", made, i), nil)
+		ask(http.MethodGet, fmt.Sprintf("/v1/cases/%s%d", made, i), nil, "Authorization", "Bearer "+token)
+		ask(http.MethodPost, "/v1/challenges", strings.NewReader(`{"principal":"`+made+`"}`), "Content-Type", "application/json")
+		ask(http.MethodPost, "/v1/entries", strings.NewReader(`{"payload":1,"signature":"`+made+`"}`),
 			"Content-Type", "application/json", "Authorization", "Bearer "+token)
-		send(t, http.MethodPut, l.url+"/v1/intakes/00000000-0000-7000-8000-000000000000/objects/"+made, nil, "Authorization", "Bearer "+token)
-		send(t, http.MethodPost, l.url+"/v1/uploads", nil, "Authorization", "Bearer "+token,
+		ask(http.MethodPut, "/v1/intakes/00000000-0000-7000-8000-000000000000/objects/"+made, nil, "Authorization", "Bearer "+token)
+		ask(http.MethodPost, "/v1/uploads", nil, "Authorization", "Bearer "+token,
 			"Tus-Resumable", "1.0.0", "Upload-Length", made, "Upload-Metadata", made)
 	}
 	figures, _ := send(t, http.MethodGet, l.url+"/metrics", nil)
