@@ -32,7 +32,7 @@ func (s *Service) Attach(ctx context.Context, c Caller, id uuid.UUID, role evide
 		if err != nil {
 			return err
 		}
-		intake, until = i, retainUntil(i, holder)
+		intake, until = i, s.retainUntil(i, holder)
 		record, err = loadUpload(tx, id)
 		return err
 	})

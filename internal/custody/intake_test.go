@@ -452,3 +452,25 @@ func TestLongPoll(t *testing.T) {
 	_, err = l.Intake(t.Context(), l.people["examiner1"], newUUID(t), time.Minute)
 	wantErr(t, err, evidence.ErrNotFound)
 }
+
+// What is written long after it was declared is locked for the case's days all the same.
+func TestRetentionOfALateUpload(t *testing.T) {
+	l := newLab(t)
+	l.openCase()
+	content := content(digest.Segment+1, 4)
+	d := declaration(content)
+	l.record("examiner1", theCase, d)
+	l.clock.advance(100 * 24 * time.Hour)
+	began := l.clock.Now()
+	l.upload(d.Intake, content)
+	_, err := l.Complete(l.ctx(), l.people["examiner1"], d.Intake, hashes(t, content))
+	must(t, err)
+	facts := l.await(d.Intake, custody.Ready).Facts
+	for _, o := range facts.Objects {
+		if until := o.RetainUntil.Time(); until.Before(began.Add(30 * 24 * time.Hour)) {
+			t.Errorf("%s, written at %s, is locked until %s", o.Role, began, until)
+		}
+	}
+	l.record("examiner1", theCase, evidence.CopySealed{Facts: *facts})
+	l.audit()
+}

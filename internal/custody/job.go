@@ -226,7 +226,7 @@ func (s *Service) keepMidstates(ctx context.Context, i evidence.Intake, c eviden
 	if _, noted := u.Objects[evidence.Midstates]; noted || len(list) == 0 {
 		return nil
 	}
-	o, err := s.putOnce(ctx, key(i.Intake, evidence.Midstates), list, retainUntil(i, c))
+	o, err := s.putOnce(ctx, key(i.Intake, evidence.Midstates), list, s.retainUntil(i, c))
 	if err != nil {
 		return err
 	}

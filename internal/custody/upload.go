@@ -121,9 +121,15 @@ func (s *Service) commitOutcome(err error) error {
 // key derives the name of an intake's object from its id, never from a file's name.
 func key(id uuid.UUID, role evidence.Role) string { return id.String() + "-" + string(role) }
 
-// retainUntil tells until when the objects of an intake are locked.
-func retainUntil(i evidence.Intake, c evidence.Case) time.Time {
-	return i.DeclaredAt.Time().Add(time.Duration(c.RetainDays) * 24 * time.Hour).Truncate(time.Second).Add(time.Second)
+// retainUntil tells until when an object of an intake is locked that is written now:
+// for the case's days from now on. The law counts them from the declaration, which
+// may be old, so that a store would be asked for a day that is over.
+func (s *Service) retainUntil(i evidence.Intake, c evidence.Case) time.Time {
+	from := i.DeclaredAt.Time()
+	if now := s.cfg.Now(); now.After(from) {
+		from = now
+	}
+	return from.Add(time.Duration(c.RetainDays) * 24 * time.Hour).Truncate(time.Second).Add(time.Second)
 }
 
 // object writes down what the store answered.
@@ -207,7 +213,7 @@ func (s *Service) OpenUpload(ctx context.Context, c Caller, id uuid.UUID) (*Uplo
 		if i.Class != evidence.Master {
 			return &evidence.TransitionError{Subject: "intake " + id.String(), Kind: "upload", Reason: "the store makes a working copy itself"}
 		}
-		u.intake, u.until, u.offset = i, retainUntil(i, holder), i.Size
+		u.intake, u.until, u.offset = i, s.retainUntil(i, holder), i.Size
 		if record.Phase == Receiving {
 			u.offset, err = durable(tx, id)
 		}

@@ -47,7 +47,7 @@ func (s *Service) makeWorking(ctx context.Context, i evidence.Intake, c evidence
 		if err := s.clear(ctx, i.Intake, evidence.Content, nil); err != nil {
 			return err
 		}
-		name, until := key(i.Intake, evidence.Content), retainUntil(i, c)
+		name, until := key(i.Intake, evidence.Content), s.retainUntil(i, c)
 		o, err := s.copy(ctx, stored(source), name, until)
 		if errors.Is(err, fs.ErrExist) { // made before a crash, not noted
 			o, err = s.existing(ctx, name, until)
