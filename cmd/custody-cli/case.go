@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/custodyd/custodyd/internal/evidence"
+	"github.com/custodyd/custodyd/internal/operator"
 )
 
 func newCase(a *app) *cobra.Command {
@@ -62,67 +63,51 @@ func (o caseOptions) run(ctx context.Context, a *app) error {
 }
 
 func newCaseList(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "All cases", Args: cobra.NoArgs,
+	return look(a, &cobra.Command{
+		Use: "list", Short: "All cases",
 		Example: "  custody-cli case list",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			op, err := a.open(cmd.Context(), patience)
-			if err != nil {
-				return err
-			}
-			defer op.Close()
-			cases, err := op.Cases(cmd.Context())
-			if err != nil {
-				return err
-			}
-			var rows [][]string
-			for _, c := range cases {
-				rows = append(rows, []string{string(c.Reference), string(c.State), day(c.Opened), string(c.OpenedBy), fmt.Sprint(c.Findings), c.Title})
-			}
-			return a.result(map[string]any{"cases": notNil(cases)}, table("reference state opened by findings title", rows))
-		},
-	}
+	}, nil, func(ctx context.Context, op *operator.Operator, _ evidence.Path) (any, text, error) {
+		cases, err := op.Cases(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		var rows [][]string
+		for _, c := range cases {
+			rows = append(rows, []string{string(c.Reference), string(c.State), day(c.Opened), string(c.OpenedBy), fmt.Sprint(c.Findings), c.Title})
+		}
+		return map[string]any{"cases": notNil(cases)}, table("reference state opened by findings title", rows), nil
+	})
 }
 
 func newCaseShow(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "show CASE", Short: "One case, with its findings", Args: cobra.ExactArgs(1),
+	return look(a, &cobra.Command{
+		Use: "show CASE", Short: "One case, with its findings",
 		Example: "  custody-cli case show 2026-0042",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := parse(args[0], 1, 1)
-			if err != nil {
-				return err
-			}
-			op, err := a.open(cmd.Context(), patience)
-			if err != nil {
-				return err
-			}
-			defer op.Close()
-			c, err := op.Case(cmd.Context(), p.Case)
-			if err != nil {
-				return err
-			}
-			pairs := []string{
-				"reference", string(c.Reference), "title", c.Title, "id", c.ID.String(), "state", string(c.State),
-				"jurisdictions", strings.Join(c.Jurisdictions, ", "), "retention", fmt.Sprintf("%d day(s)", c.RetainDays),
-				"opened", fmt.Sprintf("%s by %s", c.Opened, c.OpenedBy),
-			}
-			answer := map[string]any{"case": c}
-			findings, err := op.Findings(cmd.Context(), p.Case)
-			switch {
-			case errors.Is(err, evidence.ErrForbidden):
-				pairs = append(pairs, "findings", fmt.Sprintf("%d, which your roles do not show", c.Findings))
-			case err != nil:
-				return err
-			default:
-				answer["findings"] = notNil(findings)
-			}
-			for _, f := range findings {
-				pairs = append(pairs, fmt.Sprintf("finding %d", f.Number), fmt.Sprintf("%s/%s: %s (%s, opened %s)", f.Exhibit, f.Copy, f.What, f.State, f.Opened))
-			}
-			return a.result(answer, facts(pairs...))
-		},
-	}
+	}, depth(1, 1), func(ctx context.Context, op *operator.Operator, p evidence.Path) (any, text, error) {
+		c, err := op.Case(ctx, p.Case)
+		if err != nil {
+			return nil, nil, err
+		}
+		pairs := []string{
+			"reference", string(c.Reference), "title", c.Title, "id", c.ID.String(), "state", string(c.State),
+			"jurisdictions", strings.Join(c.Jurisdictions, ", "), "retention", fmt.Sprintf("%d day(s)", c.RetainDays),
+			"opened", fmt.Sprintf("%s by %s", c.Opened, c.OpenedBy),
+		}
+		answer := map[string]any{"case": c}
+		findings, err := op.Findings(ctx, p.Case)
+		switch {
+		case errors.Is(err, evidence.ErrForbidden):
+			pairs = append(pairs, "findings", fmt.Sprintf("%d, which your roles do not show", c.Findings))
+		case err != nil:
+			return nil, nil, err
+		default:
+			answer["findings"] = notNil(findings)
+		}
+		for _, f := range findings {
+			pairs = append(pairs, fmt.Sprintf("finding %d", f.Number), fmt.Sprintf("%s/%s: %s (%s, opened %s)", f.Exhibit, f.Copy, f.What, f.State, f.Opened))
+		}
+		return answer, facts(pairs...), nil
+	})
 }
 
 func newCaseClose(a *app) *cobra.Command {

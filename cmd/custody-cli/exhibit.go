@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/custodyd/custodyd/internal/evidence"
+	"github.com/custodyd/custodyd/internal/operator"
 )
 
 func newExhibit(a *app) *cobra.Command {
@@ -49,57 +51,37 @@ func newExhibitAdd(a *app) *cobra.Command {
 }
 
 func newExhibitList(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "list CASE", Short: "The exhibits of a case", Args: cobra.ExactArgs(1),
+	return look(a, &cobra.Command{
+		Use: "list CASE", Short: "The exhibits of a case",
 		Example: "  custody-cli exhibit list 2026-0042",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := parse(args[0], 1, 1)
-			if err != nil {
-				return err
-			}
-			op, err := a.open(cmd.Context(), patience)
-			if err != nil {
-				return err
-			}
-			defer op.Close()
-			exhibits, err := op.Exhibits(cmd.Context(), p.Case)
-			if err != nil {
-				return err
-			}
-			var rows [][]string
-			for _, x := range exhibits {
-				rows = append(rows, []string{string(x.Label), x.Kind, x.Make, x.Model, x.Serial, string(x.State), day(x.Added), string(x.AddedBy), numbers(x)})
-			}
-			return a.result(map[string]any{"exhibits": notNil(exhibits)}, table("label kind make model serial state added by copies", rows))
-		},
-	}
+	}, depth(1, 1), func(ctx context.Context, op *operator.Operator, p evidence.Path) (any, text, error) {
+		exhibits, err := op.Exhibits(ctx, p.Case)
+		if err != nil {
+			return nil, nil, err
+		}
+		var rows [][]string
+		for _, x := range exhibits {
+			rows = append(rows, []string{string(x.Label), x.Kind, x.Make, x.Model, x.Serial, string(x.State), day(x.Added), string(x.AddedBy), numbers(x)})
+		}
+		return map[string]any{"exhibits": notNil(exhibits)}, table("label kind make model serial state added by copies", rows), nil
+	})
 }
 
 func newExhibitShow(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "show CASE/EXHIBIT", Short: "One exhibit", Args: cobra.ExactArgs(1),
+	return look(a, &cobra.Command{
+		Use: "show CASE/EXHIBIT", Short: "One exhibit",
 		Example: "  custody-cli exhibit show 2026-0042/E-001",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := parse(args[0], 2, 2)
-			if err != nil {
-				return err
-			}
-			op, err := a.open(cmd.Context(), patience)
-			if err != nil {
-				return err
-			}
-			defer op.Close()
-			x, err := op.Exhibit(cmd.Context(), p.Case, p.Exhibit)
-			if err != nil {
-				return err
-			}
-			return a.result(x, facts(
-				"exhibit", p.String(), "kind", x.Kind, "make", x.Make, "model", x.Model, "serial", x.Serial,
-				"found by", x.FoundBy, "found at", x.FoundAt, "found on", x.FoundOn, "witness", x.Witness, "note", x.Note,
-				"state", string(x.State), "added", fmt.Sprintf("%s by %s", x.Added, x.AddedBy), "copies", numbers(x),
-			))
-		},
-	}
+	}, depth(2, 2), func(ctx context.Context, op *operator.Operator, p evidence.Path) (any, text, error) {
+		x, err := op.Exhibit(ctx, p.Case, p.Exhibit)
+		if err != nil {
+			return nil, nil, err
+		}
+		return x, facts(
+			"exhibit", p.String(), "kind", x.Kind, "make", x.Make, "model", x.Model, "serial", x.Serial,
+			"found by", x.FoundBy, "found at", x.FoundAt, "found on", x.FoundOn, "witness", x.Witness, "note", x.Note,
+			"state", string(x.State), "added", fmt.Sprintf("%s by %s", x.Added, x.AddedBy), "copies", numbers(x),
+		), nil
+	})
 }
 
 // numbers tells how many copies of each class there are.

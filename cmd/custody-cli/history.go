@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,50 +11,40 @@ import (
 	"github.com/custodyd/custodyd/api"
 	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/identity"
+	"github.com/custodyd/custodyd/internal/operator"
 	"github.com/custodyd/custodyd/internal/report"
 )
 
 func newHistory(a *app) *cobra.Command {
 	var asTable bool
-	cmd := &cobra.Command{
+	cmd := look(a, &cobra.Command{
 		Use:   "history CASE[/EXHIBIT[/COPY]]",
 		Short: "Who did what, when, where, why and with which tool, in words",
 		Long: "history tells the entries of a case, an exhibit or a copy, oldest first. It is what the service answers;\n" +
 			"what of it is proven, an exported bundle and verify tell.",
 		Example: "  custody-cli history 2026-0042\n  custody-cli history 2026-0042/E-001/W1 --table",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			path, err := parse(args[0], 1, 3)
-			if err != nil {
-				return err
-			}
-			op, err := a.open(cmd.Context(), patience)
-			if err != nil {
-				return err
-			}
-			defer op.Close()
-			people, err := op.People(cmd.Context())
-			if err != nil && !errors.Is(err, evidence.ErrForbidden) {
-				return err
-			}
-			known := map[identity.Principal]string{}
-			for _, p := range people {
-				known[p.Principal] = p.Name
-			}
-			var lines []report.Line
-			err = op.Walk(cmd.Context(), path, func(h api.HistoryEntry, e evidence.Event) (bool, error) {
-				lines = append(lines, report.LineOf(e, h.Seq, h.CaseSeq, h.Time, func(p identity.Principal) string { return known[p] }))
-				return true, nil
-			})
-			if err != nil {
-				return err
-			}
-			if len(lines) == 0 {
-				return fmt.Errorf("entries about %s: %w", path, evidence.ErrNotFound)
-			}
-			return a.result(map[string]any{"history": lines}, func(w io.Writer) error { return tell(w, lines, asTable) })
-		},
-	}
+	}, depth(1, 3), func(ctx context.Context, op *operator.Operator, path evidence.Path) (any, text, error) {
+		people, err := op.People(ctx)
+		if err != nil && !errors.Is(err, evidence.ErrForbidden) {
+			return nil, nil, err
+		}
+		known := map[identity.Principal]string{}
+		for _, p := range people {
+			known[p.Principal] = p.Name
+		}
+		var lines []report.Line
+		err = op.Walk(ctx, path, func(h api.HistoryEntry, e evidence.Event) (bool, error) {
+			lines = append(lines, report.LineOf(e, h.Seq, h.CaseSeq, h.Time, func(p identity.Principal) string { return known[p] }))
+			return true, nil
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(lines) == 0 {
+			return nil, nil, fmt.Errorf("entries about %s: %w", path, evidence.ErrNotFound)
+		}
+		return map[string]any{"history": lines}, func(w io.Writer) error { return tell(w, lines, asTable) }, nil
+	})
 	cmd.Flags().BoolVar(&asTable, "table", false, "as a table")
 	return cmd
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
@@ -93,63 +92,45 @@ func (o enrolOptions) run(ctx context.Context, a *app) error {
 }
 
 func newPersonList(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "Everybody ever enrolled", Args: cobra.NoArgs,
+	return look(a, &cobra.Command{
+		Use: "list", Short: "Everybody ever enrolled",
 		Example: "  custody-cli person list",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			op, err := a.open(cmd.Context(), patience)
-			if err != nil {
-				return err
+	}, nil, func(ctx context.Context, op *operator.Operator, _ evidence.Path) (any, text, error) {
+		people, err := op.People(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		var rows [][]string
+		for _, p := range people {
+			state := "enrolled " + day(p.Enrolled)
+			if p.Revoked != nil {
+				state = "revoked " + day(*p.Revoked)
 			}
-			defer op.Close()
-			people, err := op.People(cmd.Context())
-			if err != nil {
-				return err
-			}
-			var rows [][]string
-			for _, p := range people {
-				state := "enrolled " + day(p.Enrolled)
-				if p.Revoked != nil {
-					state = "revoked " + day(*p.Revoked)
-				}
-				rows = append(rows, []string{string(p.Principal), p.Name, p.Roles.String(), state, p.Key.Fingerprint()})
-			}
-			return a.result(map[string]any{"people": notNil(people)}, table("principal name roles state key", rows))
-		},
-	}
+			rows = append(rows, []string{string(p.Principal), p.Name, p.Roles.String(), state, p.Key.Fingerprint()})
+		}
+		return map[string]any{"people": notNil(people)}, table("principal name roles state key", rows), nil
+	})
 }
 
 func newPersonShow(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "show PRINCIPAL", Short: "One person", Args: cobra.ExactArgs(1),
+	return look(a, &cobra.Command{
+		Use: "show PRINCIPAL", Short: "One person",
 		Example: "  custody-cli person show analyst1",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			principal, err := identity.ParsePrincipal(args[0])
-			if err != nil {
-				return err
-			}
-			op, err := a.open(cmd.Context(), patience)
-			if err != nil {
-				return err
-			}
-			defer op.Close()
-			p, err := op.Person(cmd.Context(), principal)
-			if err != nil {
-				return err
-			}
-			revoked := ""
-			if p.Revoked != nil {
-				revoked = fmt.Sprintf("%s: %s", p.Revoked, p.Reason)
-			}
-			return a.result(p, func(w io.Writer) error {
-				return facts(
-					"principal", string(p.Principal), "name", p.Name, "title", p.Title, "organisation", p.Organisation, "badge", p.Badge,
-					"roles", p.Roles.String(), "key", p.Key.String(), "fingerprint", p.Key.Fingerprint(),
-					"enrolled", fmt.Sprintf("%s by %s", p.Enrolled, p.EnrolledBy), "revoked", revoked,
-				)(w)
-			})
-		},
-	}
+	}, identity.ParsePrincipal, func(ctx context.Context, op *operator.Operator, principal identity.Principal) (any, text, error) {
+		p, err := op.Person(ctx, principal)
+		if err != nil {
+			return nil, nil, err
+		}
+		revoked := ""
+		if p.Revoked != nil {
+			revoked = fmt.Sprintf("%s: %s", p.Revoked, p.Reason)
+		}
+		return p, facts(
+			"principal", string(p.Principal), "name", p.Name, "title", p.Title, "organisation", p.Organisation, "badge", p.Badge,
+			"roles", p.Roles.String(), "key", p.Key.String(), "fingerprint", p.Key.Fingerprint(),
+			"enrolled", fmt.Sprintf("%s by %s", p.Enrolled, p.EnrolledBy), "revoked", revoked,
+		), nil
+	})
 }
 
 func newPersonRevoke(a *app) *cobra.Command {
