@@ -17,7 +17,7 @@ import (
 // TestServeRefuses: what cannot be served is refused before anything is made.
 func TestServeRefuses(t *testing.T) {
 	p := build(t)
-	taken, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // of the test
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
