@@ -154,13 +154,17 @@ func line(format string, args ...any) func(io.Writer) error {
 	}
 }
 
-// table gives a text of result: rows under a head.
+// table gives a text of result: rows under a head. What a service says is made plain.
 func table(head string, rows [][]string) func(io.Writer) error {
 	return func(w io.Writer) error {
 		t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 		fmt.Fprintln(t, strings.ReplaceAll(strings.ToUpper(head), " ", "\t"))
 		for _, row := range rows {
-			fmt.Fprintln(t, strings.Join(row, "\t"))
+			cells := make([]string, len(row))
+			for i, cell := range row {
+				cells[i] = report.Plain(cell)
+			}
+			fmt.Fprintln(t, strings.Join(cells, "\t"))
 		}
 		return t.Flush()
 	}
@@ -172,7 +176,7 @@ func facts(pairs ...string) func(io.Writer) error {
 		t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 		for i := 0; i+1 < len(pairs); i += 2 {
 			if pairs[i+1] != "" {
-				fmt.Fprintf(t, "%s\t%s\n", pairs[i], pairs[i+1])
+				fmt.Fprintf(t, "%s\t%s\n", pairs[i], report.Plain(pairs[i+1]))
 			}
 		}
 		return t.Flush()

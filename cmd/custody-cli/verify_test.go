@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -87,4 +88,17 @@ func cmdForgetful(ts *testscript.TestScript, _ bool, args []string) {
 	}})
 	ts.Defer(server.Close)
 	ts.Setenv("FORGETFUL", server.URL)
+}
+
+// TestPlainResults: what a service calls things does not move the cursor.
+func TestPlainResults(t *testing.T) {
+	var b strings.Builder
+	evil := "x\x1b[2J\nverified\u202e"
+	if err := errors.Join(facts("title", evil)(&b), table("title", [][]string{{evil}})(&b)); err != nil {
+		t.Fatal(err)
+	}
+	(&app{stderr: &b}).warn("%s", evil)
+	if strings.ContainsFunc(b.String(), func(c rune) bool { return !unicode.IsPrint(c) && c != '\n' }) || strings.Contains(b.String(), "\nverified") {
+		t.Errorf("%q", b.String())
+	}
 }
