@@ -63,7 +63,11 @@ func (o verifyOptions) run(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	report, err := judgeFound(ctx, a, args[0], o.policyFor(a))
+	policy, err := o.policyFor(a)
+	if err != nil {
+		return err
+	}
+	report, err := judgeFound(ctx, a, args[0], policy)
 	if err != nil {
 		return err
 	}
@@ -105,6 +109,10 @@ func (o verifyOptions) file(ctx context.Context, a *app, args []string) error {
 
 // compare judges a file and the bundle that it is compared with.
 func (o verifyOptions) compare(ctx context.Context, a *app, name string, files *verify.Files) (verify.FileReport, error) {
+	choose, err := o.policyFor(a)
+	if err != nil {
+		return verify.FileReport{}, err
+	}
 	b, closeBundle, err := openBundle(ctx, o.against)
 	if errors.Is(err, bundle.ErrFormat) {
 		return verify.NoBundleFor(name, files.Size(), verify.NoBundle(o.against, err)), nil
@@ -113,7 +121,7 @@ func (o verifyOptions) compare(ctx context.Context, a *app, name string, files *
 		return verify.FileReport{}, err
 	}
 	defer closeBundle()
-	policy, err := o.policyFor(a)(b)
+	policy, err := choose(b)
 	if err != nil {
 		return verify.FileReport{}, err
 	}
@@ -203,13 +211,14 @@ func judgeFound(ctx context.Context, a *app, path string, choose choosePolicy) (
 	return verify.Bundle(ctx, b, verify.Options{Policy: policy, Progress: m.add})
 }
 
-// policyFor finds the verifier's policy: the named one, or the one kept for the ledger
-// that the bundle says it is of.
-func (o verifyOptions) policyFor(a *app) choosePolicy {
+// policyFor finds the verifier's policy: the named one, which is read at once, or the one
+// kept for the ledger that the bundle says it is of.
+func (o verifyOptions) policyFor(a *app) (choosePolicy, error) {
+	if o.policy != "" {
+		policy, err := readPolicy(o.policy)
+		return func(*bundle.Bundle) (*verify.Policy, error) { return policy, nil }, err
+	}
 	return func(b *bundle.Bundle) (*verify.Policy, error) {
-		if o.policy != "" {
-			return readPolicy(o.policy)
-		}
 		origin, ok := originOf(b)
 		if !ok {
 			return nil, nil // what is wrong with it the judgement tells
@@ -227,7 +236,7 @@ func (o verifyOptions) policyFor(a *app) choosePolicy {
 			return nil, err
 		}
 		return &p, nil
-	}
+	}, nil
 }
 
 func readPolicy(path string) (*verify.Policy, error) {

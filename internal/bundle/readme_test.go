@@ -192,6 +192,30 @@ func TestReadmeFinds(t *testing.T) {
 	})
 }
 
+// TestReadmeCutBack: of the later of two exports only what the earlier one held is left,
+// under the later checkpoint.
+func TestReadmeCutBack(t *testing.T) {
+	s := bundletest.NewStory(t)
+	s.Seal()
+	s.Seal()
+	src := s.Bundle()
+	bag := bundletest.Unpack(t, bundletest.Write(t, src))
+	blocks := commands(t, bag, src.Key.String())
+	if out, ok := enter(t, "sh", bag.WriteTo(t), blocks[readSeal]); !ok {
+		t.Fatal(out)
+	}
+	text := bytes.TrimSuffix(bag[bundle.EntriesFile], []byte("\n"))
+	bag[bundle.EntriesFile] = text[:bytes.LastIndexByte(text, '\n')+1]
+	dir := bag.WriteTo(t)
+	if out, ok := enter(t, "sh", dir, blocks[readChains]); !ok {
+		t.Fatal(out)
+	}
+	const want = "the checkpoint does not end with the seal"
+	if out, ok := enter(t, "sh", dir, blocks[readSeal]); ok || !strings.Contains(out, want) {
+		t.Errorf("want %q:\n%s", want, out)
+	}
+}
+
 // TestReadmeForged: a whole bundle made with other keys, with the ledger's real key as
 // text beside it.
 func TestReadmeForged(t *testing.T) {
