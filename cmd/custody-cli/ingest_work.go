@@ -321,6 +321,8 @@ func (a *app) await(ctx context.Context, op *operator.Operator, id uuid.UUID, si
 			return status, nil
 		case api.PhaseSealed, api.PhaseIssued, api.PhaseQuarantined, api.PhaseAbandoned:
 			return status, nil
+		case api.PhaseReceiving:
+			return api.IntakeStatus{}, fmt.Errorf("intake %s: %w: the store has lost what was sent: it is wanted again", id, api.CodeUnavailable)
 		}
 		if err := final(status); err != nil {
 			return api.IntakeStatus{}, err

@@ -207,13 +207,13 @@ func (a *audit) ledger(ctx context.Context, tx *database.Tx) error {
 	report, state, err := verify.Ledger(ctx, verify.LedgerSource{
 		Key: a.cfg.Key, Last: a.cfg.Signed, Entries: a.entries(tx), Hashes: hashesOf(tx), Checkpoints: checkpointsOf(tx),
 	}, a.workers())
-	if err != nil {
-		return err
-	}
 	a.r.Entries, a.r.Root, a.r.Signed, a.r.Checkpoints = report.Entries, report.Root, report.Signed, report.Checkpoints
 	a.r.Findings = append(a.r.Findings, report.Findings...)
 	for _, code := range slices.Sorted(maps.Keys(report.More)) {
 		a.find(code, "ledger", "%d more of this kind", report.More[code])
+	}
+	if err != nil {
+		return err
 	}
 	if unsigned := report.Entries - report.Signed; unsigned > 0 {
 		a.note("no checkpoint covers the newest %d entries: the service signs them when it starts", unsigned)

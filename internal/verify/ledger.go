@@ -72,14 +72,15 @@ type LedgerReport struct {
 // signatures by the keys of their time, the law on a replay, the tree's stored hashes,
 // and the root wherever it was signed. It holds a batch of entries in memory at a
 // time, beside the state that they lead to, which it returns. The error is that of
-// ctx or of a sequence.
+// ctx or of a sequence; the report beside it, without a verdict or a root, is of what
+// was judged before.
 func Ledger(ctx context.Context, s LedgerSource, workers int) (LedgerReport, *evidence.Memory, error) {
 	l := &ledgerJudge{
 		source: s, workers: Options{Workers: workers}.workers(), replay: newReplay(),
 		checker: ledger.NewChecker(s.Key.Origin()), r: LedgerReport{Found: newFound()},
 	}
 	if err := l.judge(ctx); err != nil {
-		return LedgerReport{}, nil, fmt.Errorf("verify ledger: %w", err)
+		return LedgerReport{Verdict: Incomplete, Found: l.r.Found, Entries: l.checker.Size()}, nil, fmt.Errorf("verify ledger: %w", err)
 	}
 	return l.r, l.state, nil
 }
@@ -114,7 +115,7 @@ func (l *ledgerJudge) judge(ctx context.Context) error {
 	var batch []*row
 	for record, err := range l.source.Entries {
 		if err != nil {
-			return err
+			return errors.Join(err, l.batch(ctx, batch))
 		}
 		if batch = append(batch, newRow(record)); len(batch) < batchSize {
 			continue

@@ -198,6 +198,20 @@ func TestLedgerErrors(t *testing.T) {
 	}
 }
 
+// TestLedgerCutOff: what was found before the entries could no longer be read is told.
+func TestLedgerCutOff(t *testing.T) {
+	k := newKeptLedger(t, 10)
+	s := k.source()
+	broken := errors.New("disk fell out")
+	records := slices.Clone(k.records[:7])
+	records[3].Leaf[0] ^= 1
+	s.Entries = yieldAll(records, broken)
+	r, _, err := verify.Ledger(t.Context(), s, 2)
+	if !errors.Is(err, broken) || r.Verdict != verify.Incomplete || r.Entries != 7 || len(r.Findings) != 1 || r.Findings[0].Code != verify.CodeColumns {
+		t.Errorf("%+v, error %v", r, err)
+	}
+}
+
 // BenchmarkLedger prints how many entries a second are judged, signatures included.
 func BenchmarkLedger(b *testing.B) {
 	k := newKeptLedger(b, 5000)
