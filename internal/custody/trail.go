@@ -167,6 +167,7 @@ func (t *trail) end(ctx context.Context) (reading, bool) {
 	select {
 	case <-t.done:
 	case <-ctx.Done():
+		t.rest()
 	}
 	if t.err != nil || t.pos != t.size || t.atRest() {
 		t.rest()
