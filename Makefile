@@ -8,7 +8,7 @@ export PATH := $(TOOLS_BIN):$(PATH):/usr/sbin:/sbin
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := $(if $(VERSION),-ldflags "-X main.version=$(VERSION)")
-FUZZTIME ?= 5s
+FUZZTIME ?= 3s
 
 .PHONY: help build test check-quick vet tidy lint race fuzz vuln tools bench demo demo-s3 generate generate-check clean
 
@@ -48,7 +48,7 @@ race: ## the tests with the race detector; a skip is a failure
 	@.ci/tools.sh minio versitygw >/dev/null
 	@go run ./.ci/gate -race -timeout 20m ./... ./.ci/gate ./.ci/bench
 
-fuzz: ## every fuzz target for FUZZTIME (5s)
+fuzz: ## every fuzz target for FUZZTIME (3s)
 	@.ci/fuzz.sh $(FUZZTIME)
 
 vuln: ## govulncheck, if CUSTODYD_VULNDB names a local database

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 #
-# fuzz.sh [TIME] - run every fuzz target of the product for TIME (default 5s).
+# fuzz.sh [TIME] - run every fuzz target of the product for TIME (default 3s).
 #
 # A package is built for fuzzing once and its binary then asked for its targets:
 # "go test -fuzz" would link it again for each. New inputs go to Go's own cache,
@@ -9,7 +9,7 @@
 set -euo pipefail
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
-time=${1:-5s}
+time=${1:-3s}
 top=$PWD
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

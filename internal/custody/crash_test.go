@@ -120,8 +120,8 @@ type interruption struct {
 }
 
 // interruptions gives every point of a whole journey at which it can be
-// interrupted. A large image adds nothing but the putting of its midstates and more
-// steps of copying it.
+// interrupted. A large image adds the putting of its midstates, and more steps of
+// copying it.
 func interruptions(t *testing.T) (all []interruption, entries int) {
 	t.Helper()
 	for _, size := range []int{small, large} {
@@ -136,7 +136,8 @@ func interruptions(t *testing.T) (all []interruption, entries int) {
 		must(t, newJourney(l, size).run())
 		l.audit()
 		for _, p := range l.store.steps() {
-			if size == large && p.Method != "Put" && p.Method != "Copy" {
+			if slices.ContainsFunc(all, func(i interruption) bool { return i.at == p && i.size != size }) ||
+				size == large && p.Method != "Put" && p.Method != "Copy" {
 				continue
 			}
 			all = append(all, interruption{p.String(), p, size})
