@@ -15,9 +15,9 @@
 //
 // # How
 //
-// A comparison has two or more sides. They are run in turn, A B C B C A C A B, so
-// that each follows each, and the medians are compared: what else happens on the
-// machine happens to all. A side's target is removed as soon as its run is over.
+// A comparison has two or more sides. They are run in turn, every round in another
+// order, so that none always follows the same other, and the medians are compared:
+// what else happens on the machine happens to all. A side's target is removed as soon as its run is over.
 // Before the next one everything dirty is written, the file is read once, and the
 // disk has come to rest: nobody pays for what was written or removed before, and
 // all find the file in the page cache. Nothing else is dropped or warmed. What
