@@ -21,8 +21,8 @@ func (b *bench) floors(ctx context.Context) ([]string, error) {
 	}
 	results, err := b.interleave(ctx,
 		plain("sha256"), plain("md5"),
-		b.shell("cp, sync", `cp "$F" "$G" && sync`, "").after(b.script(`rm -f "$G"`)),
-		b.shell("direct read", `dd if="$G" of=/dev/null bs=1M iflag=direct status=none`, ""))
+		b.shell("cp, sync", `cp "$F" "$G" && sync`, "").leaving(b.script(`rm "$G"`)),
+		b.shell("direct read", `dd if="$F" of=/dev/null bs=1M iflag=direct status=none`, ""))
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func (b *bench) floors(ctx context.Context) ([]string, error) {
 		"cp && sync, " + timed(results[2].wall(), b.size),
 		"direct read, " + timed(results[3].wall(), b.size),
 		fmt.Sprintf("durable write of 4 KiB, %.2f ms", float64(small)/float64(time.Millisecond)),
-	}, os.Remove(filepath.Join(b.dir, "copy"))
+	}, nil
 }
 
 // smallWrite is how long a write of a page and its fsync take.
