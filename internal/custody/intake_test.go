@@ -16,6 +16,7 @@ import (
 	"github.com/custodyd/custodyd/internal/custody"
 	"github.com/custodyd/custodyd/internal/digest"
 	"github.com/custodyd/custodyd/internal/evidence"
+	"github.com/custodyd/custodyd/internal/objectstore"
 )
 
 // set is three files and the list of them, with wrong hashes of some.
@@ -358,6 +359,26 @@ func TestTakeOver(t *testing.T) {
 	wantErr(t, err, evidence.ErrForbidden)
 	_, err = l.OpenUpload(t.Context(), l.people["analyst1"], d.Intake)
 	wantErr(t, err, evidence.ErrForbidden)
+	l.audit()
+}
+
+// TestLazyStore: a store that says it has a part which it never read is not believed.
+func TestLazyStore(t *testing.T) {
+	l := newLab(t)
+	l.openCase()
+	l.store.lazy = true
+	image := []byte("a small image")
+	d := declaration(image)
+	l.record("examiner1", theCase, d)
+	u, err := l.OpenUpload(t.Context(), l.people["examiner1"], d.Intake)
+	must(t, err)
+	n, err := u.WriteFrom(t.Context(), 0, bytes.NewReader(image))
+	wantErr(t, err, objectstore.ErrPart)
+	if n != 0 {
+		t.Errorf("%d bytes are durable", n)
+	}
+	l.store.lazy = false
+	l.upload(d.Intake, image)
 	l.audit()
 }
 

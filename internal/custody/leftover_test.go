@@ -157,8 +157,8 @@ func TestWorkDeleted(t *testing.T) {
 	l.audit()
 }
 
-// TestAbandonWhileWriting: the writer of an intake that is abandoned is ended
-// before the store is told to forget its upload.
+// TestAbandonWhileWriting: the writer of an intake that is abandoned is ended, and
+// nothing of its upload stays in the store.
 func TestAbandonWhileWriting(t *testing.T) {
 	l := newLab(t)
 	l.openCase()

@@ -71,6 +71,16 @@ func (p *part) Read(b []byte) (int, error) {
 	return n, nil
 }
 
+// whole tells whether the store has read all of the part.
+func (p *part) whole() bool {
+	select {
+	case <-p.taken:
+		return true
+	default:
+		return false
+	}
+}
+
 // look takes the state of the hasher behind the last byte.
 func (p *part) look() (err error) {
 	if p.state, err = p.hasher.State(); err != nil {
@@ -89,6 +99,9 @@ func (u *Upload) send(ctx context.Context, store objectstore.Upload, p, before *
 	<-before.ended
 	if before.err != nil {
 		return before.err
+	}
+	if err == nil && !p.whole() {
+		err = fmt.Errorf("%w: the store has not asked for all of its %d bytes", objectstore.ErrPart, p.size)
 	}
 	if errors.Is(err, objectstore.ErrNoUpload) {
 		err = errors.Join(err, u.s.forget(ctx, u.intake.Intake, store))

@@ -37,6 +37,7 @@ type store struct {
 	*objectstore.Directory
 	partSize int64
 	coarse   bool // parts cannot be read before the object is complete
+	lazy     bool // parts are said to be written and not asked for
 
 	mu    sync.Mutex
 	calls map[string]int
@@ -139,6 +140,9 @@ func (s *store) Begin(ctx context.Context, key string, size int64, until time.Ti
 }
 
 func (s *store) WritePart(ctx context.Context, u objectstore.Upload, number int, r io.Reader, size int64) (objectstore.Part, error) {
+	if s.lazy {
+		return objectstore.Part{Number: number, Size: size}, nil
+	}
 	return stepped(s, "WritePart", func() (objectstore.Part, error) { return s.Directory.WritePart(ctx, u, number, r, size) })
 }
 
