@@ -9,7 +9,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/custodyd/custodyd/api"
@@ -157,11 +156,7 @@ func (f *fetch) reject(ctx context.Context, name string, differ []digest.Algorit
 
 // check has the copy read back in the store.
 func (f *fetch) check(ctx context.Context) (evidence.FixityChecked, error) {
-	var id uuid.UUID
-	if err := f.op.Persist(ctx, func() (err error) { id, err = f.op.StartCheck(ctx, f.path); return err }); err != nil {
-		return evidence.FixityChecked{}, err
-	}
-	status, err := f.a.awaitCheck(ctx, f.op, id)
+	status, err := f.a.check(ctx, f.op, f.path)
 	if err != nil {
 		return evidence.FixityChecked{}, err
 	}

@@ -147,12 +147,12 @@ func download(ctx context.Context, a *app, op *operator.Operator, reference evid
 	if err != nil {
 		return "", 0, err
 	}
-	n, err := io.CopyBuffer(file, onlyReader{b}, make([]byte, 1<<20))
+	n, err := io.CopyBuffer(file, arriving{b}, make([]byte, 1<<20))
 	switch {
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
 	case err != nil:
-		err = fmt.Errorf("download the bundle: %w", unreachable(err))
+		err = fmt.Errorf("download the bundle: %w", err)
 	default:
 		err = file.Sync()
 	}
@@ -161,6 +161,18 @@ func download(ctx context.Context, a *app, op *operator.Operator, reference evid
 	}
 	a.say("downloaded %s", bytesText(n))
 	return file.Name(), n, nil
+}
+
+// arriving is an answer on its way. Only what goes wrong with it is the server's doing,
+// a full disk is not.
+type arriving struct{ r io.Reader }
+
+func (a arriving) Read(p []byte) (int, error) {
+	n, err := a.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = unreachable(err)
+	}
+	return n, err
 }
 
 // unreachable makes a cut answer what it is: a server that was lost.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -59,4 +60,37 @@ func TestDownloadFails(t *testing.T) {
 		c.Close()
 		srv.Close()
 	}
+}
+
+// TestArriving: a disk that is full is not a server that is gone.
+func TestArriving(t *testing.T) {
+	full := errors.New("no space left on device")
+	for name, row := range map[string]struct {
+		from lastWords
+		to   error
+		gone bool
+	}{
+		"cut":       {lastWords{io.ErrUnexpectedEOF}, nil, true},
+		"full disk": {lastWords{io.EOF}, full, false},
+		"whole":     {lastWords{io.EOF}, nil, false},
+	} {
+		_, err := io.Copy(brokenWriter{row.to}, arriving{row.from})
+		if errors.Is(err, client.ErrUnreachable) != row.gone || row.to != nil && !errors.Is(err, row.to) || (err == nil) != (name == "whole") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// lastWords gives a few bytes with an error.
+type lastWords struct{ err error }
+
+func (r lastWords) Read(p []byte) (int, error) { return copy(p, "half"), r.err }
+
+type brokenWriter struct{ err error }
+
+func (w brokenWriter) Write(p []byte) (int, error) {
+	if w.err != nil {
+		return 0, w.err
+	}
+	return len(p), nil
 }
