@@ -30,9 +30,11 @@ test: ## everything CI runs, fetching what it needs
 check-quick: vet ## build, vet and the tests once, without the race detector
 	@.ci/tools.sh minio versitygw >/dev/null
 	@go run ./.ci/gate ./... ./.ci/gate ./.ci/bench
+	@go build -o bin/gate ./.ci/gate && cd .ci/peers && GOFLAGS=-mod=readonly GOWORK=off ../../bin/gate .
 
 vet:
 	go vet ./... ./.ci/gate ./.ci/bench
+	GOFLAGS=-mod=readonly GOWORK=off go vet -C .ci/peers .
 	GOFLAGS=-mod=readonly GOWORK=off go vet -C .ci/bench/tessera .
 	GOFLAGS=-mod=readonly GOWORK=off go build -C .ci/bench/tessera -o $(CURDIR)/bin/bench/tessera .
 
@@ -43,10 +45,12 @@ lint: ## the linters of .golangci.yml
 	@.ci/tools.sh golangci-lint >/dev/null
 	golangci-lint run --timeout 15m ./... ./.ci/gate ./.ci/bench
 	cd .ci/bench/tessera && golangci-lint run --timeout 15m --config $(CURDIR)/.golangci.yml
+	cd .ci/peers && golangci-lint run --timeout 15m --config $(CURDIR)/.golangci.yml
 
 race: ## the tests with the race detector; a skip is a failure
 	@.ci/tools.sh minio versitygw >/dev/null
 	@go run ./.ci/gate -race -timeout 20m ./... ./.ci/gate ./.ci/bench
+	@go build -o bin/gate ./.ci/gate && cd .ci/peers && GOFLAGS=-mod=readonly GOWORK=off ../../bin/gate -race -timeout 10m .
 
 fuzz: ## every fuzz target for FUZZTIME (3s)
 	@.ci/fuzz.sh $(FUZZTIME)

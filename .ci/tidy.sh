@@ -12,7 +12,7 @@ export GOFLAGS=-mod=readonly GOWORK=off
 # look fails if it could not look: else there may be a difference.
 look() { difference=$(go -C "$1" mod tidy -diff) || [[ -n $difference ]]; }
 
-for module in . .ci/bench/tessera; do
+for module in . .ci/bench/tessera .ci/peers; do
 	if ! GOPROXY=off look "$module" 2>/dev/null && ! look "$module"; then
 		echo "not checked: whether $module/go.mod is tidy: modules are missing and cannot be fetched"
 	elif [[ -n $difference ]]; then

@@ -77,6 +77,12 @@ func (s *Service) commitLoop() {
 		select {
 		case first := <-s.appends:
 			batch := s.drain(first)
+			if err := s.Alarm(); err != nil {
+				for _, d := range batch {
+					d.answer <- answer{err: err}
+				}
+				continue
+			}
 			if err := s.commit(batch); err != nil {
 				s.halt(err)
 				return
@@ -141,16 +147,15 @@ func (s *Service) commit(batch []*draft) error {
 		batch[0].answer <- answer{err: fmt.Errorf("%w: %w", ErrUnavailable, err)}
 		return nil
 	}
-	signed, err := s.cfg.Ledger.Sign(next, proof)
+	note, err := s.cfg.Ledger.Sign(next, proof)
 	if err != nil {
 		return err
 	}
-	s.counters.size.Store(next.Size)
-	s.counters.checkpoint.Store(&signed)
+	s.newest.set(signed{next, note})
 	for i, d := range batch {
 		a := answers[i]
 		if a.err == nil {
-			receipts[i].Checkpoint = signed
+			receipts[i].Checkpoint = note
 			a.recorded.Receipt = receipts[i].Marshal()
 			if !a.recorded.Again {
 				s.counters.appends.Add(1)
@@ -314,9 +319,8 @@ func (s *Service) prove(tx *database.Tx, answers []answer) (ledger.Checkpoint, [
 	}
 	// The checkpoint before this batch is kept with it; the one over it exists
 	// only after the commit.
-	if signed := s.counters.checkpoint.Load(); signed != nil {
-		last := s.cfg.Ledger.Last()
-		if err := tx.SaveCheckpoint(last.Size, *signed); err != nil {
+	if last, _ := s.newest.get(); last.Size > 0 {
+		if err := tx.SaveCheckpoint(last.Size, last.note); err != nil {
 			return ledger.Checkpoint{}, nil, nil, err
 		}
 	}

@@ -1,6 +1,7 @@
 package custody
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"iter"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -56,13 +58,21 @@ type Objects interface {
 	List(ctx context.Context, prefix string) iter.Seq2[objectstore.Object, error]
 }
 
+// CheckpointSigner signs the checkpoints of one ledger, each proven to continue the one
+// before: ledger.Signer in this process, or one that runs as another user.
+type CheckpointSigner interface {
+	Key() ledger.VerifierKey
+	Last() ledger.Checkpoint // the newest one that may have been signed
+	Sign(next ledger.Checkpoint, proof []ledger.Hash) ([]byte, error)
+}
+
 // Config is what a service works with. Everything is required unless said.
 type Config struct {
 	Database *database.DB
 	Objects  Objects
-	Ledger   *ledger.Signer  // signs checkpoints
-	Key      identity.Signer // signs the service's own entries
-	Version  string          // of the program, for entries
+	Ledger   CheckpointSigner // signs checkpoints
+	Key      identity.Signer  // signs the service's own entries
+	Version  string           // of the program, for entries
 	Now      func() time.Time
 	Random   io.Reader
 	Logger   *slog.Logger
@@ -85,6 +95,8 @@ type Service struct {
 	appends    chan *draft
 	challenges challenges
 	uploads    sync.Map // uuid.UUID -> *writer: who is writing to an intake now
+	newest     newest
+	alarmed    atomic.Pointer[error]
 	intakes    watch
 	trails     trails
 	checks     checks
@@ -117,6 +129,7 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 		checking: make(permits, concurrentChecks), reading: make(permits, concurrentReads), copying: make(permits, concurrentCopies),
 		leaving: make(chan struct{}), ended: make(chan struct{}), stopped: make(chan struct{}),
 	}
+	s.newest.init()
 	s.intakes.init()
 	s.checks.init()
 	if err := errors.Join(s.challenges.init(cfg.Random), s.takeUp(ctx)); err != nil {
@@ -248,7 +261,7 @@ func (s *Service) halt(cause error) {
 
 // Ready tells whether the service can take work now.
 func (s *Service) Ready(ctx context.Context) error {
-	if err := s.Cause(); err != nil {
+	if err := cmp.Or(s.Cause(), s.Alarm()); err != nil {
 		return err
 	}
 	if err := s.db.View(ctx, func(tx *database.Tx) error { _, err := tx.Head(); return err }); err != nil {

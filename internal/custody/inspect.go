@@ -87,7 +87,7 @@ func behind(now ledger.Time, head ledger.Head) error {
 // continuation proves that the database continues what the signer signed last,
 // and gives the checkpoint to be signed over all that is committed. The
 // checkpoint's size is zero for an empty ledger.
-func continuation(ctx context.Context, db *database.DB, signer *ledger.Signer) (next ledger.Checkpoint, proof []ledger.Hash, err error) {
+func continuation(ctx context.Context, db *database.DB, signer CheckpointSigner) (next ledger.Checkpoint, proof []ledger.Hash, err error) {
 	last := signer.Last()
 	err = db.View(ctx, func(tx *database.Tx) error {
 		head, err := tx.Head()
@@ -161,15 +161,14 @@ func (s *Service) takeUp(ctx context.Context) error {
 	if err := s.sameStore(ctx); err != nil {
 		return err
 	}
-	signed, err := s.cfg.Ledger.Sign(next, proof)
+	note, err := s.cfg.Ledger.Sign(next, proof)
 	if refused := (*ledger.RefusalError)(nil); errors.As(err, &refused) {
 		return errors.Join(ErrRollback, err)
 	}
 	if err != nil {
 		return err
 	}
-	s.counters.size.Store(next.Size)
-	s.counters.checkpoint.Store(&signed)
+	s.newest.set(signed{next, note})
 	return nil
 }
 

@@ -286,16 +286,16 @@ func (s *Service) concerns(tx *database.Tx, holder evidence.Case, p evidence.Pat
 
 // Checkpoint gives the newest signed checkpoint.
 func (s *Service) Checkpoint(context.Context) ([]byte, error) {
-	signed := s.counters.checkpoint.Load()
-	if signed == nil {
+	newest, _ := s.newest.get()
+	if newest.Size == 0 {
 		return nil, fmt.Errorf("%w: nothing is signed yet", ErrUnavailable)
 	}
-	return *signed, nil
+	return newest.note, nil
 }
 
 // Consistency proves that the ledger of the second size continues that of the first.
 func (s *Service) Consistency(ctx context.Context, from, to int64) ([]ledger.Hash, error) {
-	if to > s.counters.size.Load() || from < 0 || from > to {
+	if to > s.newest.size() || from < 0 || from > to {
 		return nil, &evidence.FieldError{Field: "from", Problem: "and to do not lie within the ledger"}
 	}
 	var proof []ledger.Hash
@@ -323,11 +323,11 @@ func (s *Service) Proof(ctx context.Context, c Caller, seq int64) (ledger.Receip
 
 // proveIn makes the receipt of an entry under the newest signed checkpoint.
 func (s *Service) proveIn(tx *database.Tx, seq int64) (ledger.Receipt, error) {
-	signed := s.counters.checkpoint.Load()
-	if signed == nil {
+	newest, _ := s.newest.get()
+	if newest.Size == 0 {
 		return ledger.Receipt{}, fmt.Errorf("%w: nothing is signed yet", ErrUnavailable)
 	}
-	return receiptUnder(tx.Hashes(), tx, *signed, s.cfg.Ledger.Key(), seq)
+	return receiptUnder(tx.Hashes(), tx, newest.note, s.cfg.Ledger.Key(), seq)
 }
 
 func receiptUnder(hashes ledger.HashReader, tx *database.Tx, signed []byte, key ledger.VerifierKey, seq int64) (ledger.Receipt, error) {

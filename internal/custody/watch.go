@@ -97,11 +97,9 @@ func (j *job) atRest() bool {
 
 // counters are for operators.
 type counters struct {
-	size       atomic.Int64           // entries under the newest signed checkpoint
-	checkpoint atomic.Pointer[[]byte] // the newest signed checkpoint
-	appends    atomic.Int64
-	received   atomic.Int64 // bytes made durable in uploads
-	readBack   atomic.Int64 // bytes hashed from the store
+	appends  atomic.Int64
+	received atomic.Int64 // bytes made durable in uploads
+	readBack atomic.Int64 // bytes hashed from the store
 }
 
 // Stats are figures for operators, since the start.
@@ -114,5 +112,5 @@ type Stats struct {
 
 // Stats tells what the service has done since its start.
 func (s *Service) Stats() Stats {
-	return Stats{s.counters.size.Load(), s.counters.appends.Load(), s.counters.received.Load(), s.counters.readBack.Load()}
+	return Stats{s.newest.size(), s.counters.appends.Load(), s.counters.received.Load(), s.counters.readBack.Load()}
 }
