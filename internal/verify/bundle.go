@@ -37,6 +37,7 @@ func Bundle(ctx context.Context, b *bundle.Bundle, o Options) (Report, error) {
 		sources: map[evidence.CopyID]string{},
 	}
 	j.checkpoint()
+	j.witnesses()
 	if err := j.entries(ctx); err != nil {
 		return Report{}, fmt.Errorf("verify bundle: %w", err)
 	}
@@ -47,6 +48,7 @@ func Bundle(ctx context.Context, b *bundle.Bundle, o Options) (Report, error) {
 	if err := j.objects(ctx); err != nil {
 		return Report{}, fmt.Errorf("verify bundle: %w", err)
 	}
+	j.clocks()
 	j.limits()
 	found := j.r.Found
 	j.r.Found = newFound()
@@ -273,16 +275,14 @@ func (j *judge) limits() {
 		origin := j.key.Origin()
 		j.r.unchecked(true, "whose key signed the checkpoint: there is no policy for %s. "+
 			"Get one where the ledger is known (custody-cli setup writes it), or compare the key by hand: %s", origin, j.key)
-	} else {
-		for _, w := range j.o.Policy.Witnesses {
-			j.r.unchecked(true, "the signature of the witness %s, which the policy demands: this version cannot", w)
-		}
 	}
 	if e := j.r.Export; e != nil {
 		j.r.unchecked(false, "what happened after entry %d, the export", e.Entry)
 	}
-	j.r.unchecked(false, "outside witnesses and time stamps: none is demanded, so the times are those of the ledger's own clock, "+
-		"and that others were shown the same ledger rests on its key")
+	if !j.demandsWitnesses() {
+		j.r.unchecked(false, "outside witnesses: none is demanded, so that others were shown the same ledger rests on its key")
+	}
+	j.r.unchecked(false, "time stamps: none is demanded, so the times are those of the ledger's own clock")
 	j.r.unchecked(false, "other cases: of them there are only hashes here, so a reference, an upload or an id used in two cases would not show")
 	if absent := j.r.those(func(c Copy) bool { return c.Content == "" }); absent != "" {
 		j.r.unchecked(false, "the bytes of %s: they are not in the bundle. Check a file with custody-cli verify FILE --against BUNDLE", absent)

@@ -117,22 +117,25 @@ func TestVerified(t *testing.T) {
 
 func TestPolicies(t *testing.T) {
 	story, other := tell(t), tell(t)
-	witnessed := verify.Policy{Key: story.policy.Key, Witnesses: []string{"witness.example"}}
+	one := verify.Witness{Name: "one", Key: witnessKey(t, "witness.example/one").Key()}
+	known := verify.Policy{Key: story.policy.Key, Witnesses: []verify.Witness{one}, Quorum: verify.NoQuorum}
+	demanded := verify.Policy{Key: story.policy.Key, Witnesses: []verify.Witness{one}, Quorum: "one"}
 	for name, row := range map[string]struct {
 		policy  *verify.Policy
 		verdict verify.Verdict
 		want    []string
 	}{
-		"ours":    {&story.policy, verify.Verified, nil},
-		"none":    {nil, verify.Incomplete, nil},
-		"witness": {&witnessed, verify.Incomplete, nil},
-		"other":   {&other.policy, verify.Failed, []string{"checkpoint-signature data/checkpoint", "key-differs data/ledger.vkey"}},
+		"ours":     {&story.policy, verify.Verified, nil},
+		"none":     {nil, verify.Incomplete, nil},
+		"known":    {&known, verify.Verified, nil},
+		"demanded": {&demanded, verify.Failed, []string{"witness-quorum data/checkpoint"}},
+		"other":    {&other.policy, verify.Failed, []string{"checkpoint-signature data/checkpoint", "key-differs data/ledger.vkey"}},
 	} {
 		r := judge(t, story.packed, verify.Options{Policy: row.policy})
 		if got := codes(r.Findings); r.Verdict != row.verdict || !slices.Equal(got, row.want) {
 			t.Errorf("%s: %s %q", name, r.Verdict, got)
 		}
-		if trusted := r.Checkpoint.Trusted; trusted != (name == "ours" || name == "witness") {
+		if trusted := r.Checkpoint.Trusted; trusted == (name == "none" || name == "other") {
 			t.Errorf("%s: trusted %t", name, trusted)
 		}
 	}

@@ -10,6 +10,7 @@
 //
 //	container     the faults of package bundle: names, bounds, manifests, sums
 //	checkpoint    signed by the policy's key, and its parts for openssl are its parts
+//	witnesses     those that the policy demands have cosigned the checkpoint
 //	envelopes     form, both chains, order, ledger
 //	inclusion     every envelope stands in the tree of the one checkpoint
 //	payloads      hash, canonical form, and what they and their envelopes both say
@@ -70,9 +71,24 @@
 //	# comment
 //	origin lab.example/custody
 //	log lab.example/custody+1b2c3d4e+AfJ…
-//	witness witness.example/w1
+//	witness court witness.court.example/w1+5a6b7c8d+BPk…
+//	witness north lab-north.example/witness+9e8f7a6b+BOq…
+//	witness south lab-south.example/witness+0c1d2e3f+BLr…
+//	group labs any north south
+//	group both all court labs
+//	quorum both
 //
-// origin and log stand there once and agree; witness may stand there for each witness
-// whose signature the verifier demands. This version knows no witnesses' keys, so a
-// policy that names one makes the verdict incomplete.
+// origin and log stand there once and agree. The other words are those of C2SP
+// tlog-policy, with one space between them and without URLs. witness names a witness and
+// its key, of type 0x04, no key twice and none that is the ledger's; group says how many
+// of its members, which stand above it and in no other group, have to stand behind a
+// checkpoint: a number, any or all; quorum says which witness or group has to, and where
+// there are witnesses it must be there, if only as quorum none.
+//
+// # Witnesses
+//
+// The lines of witnesses in a checkpoint (C2SP tlog-cosignature) are told one by one in
+// [Report.Witnesses]. Where the quorum is not reached it is a finding, and so is a line
+// that stands there in the name of a witness of the policy and does not hold. Lines of
+// keys that the policy does not know prove nothing to this verifier, and are only told.
 package verify

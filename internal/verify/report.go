@@ -33,6 +33,8 @@ const (
 	CodeCheckpointSignature Code = "checkpoint-signature" // not signed by the ledger's key
 	CodeCheckpointOrigin    Code = "checkpoint-origin"    // of another ledger
 	CodeCheckpointParts     Code = "checkpoint-parts"     // checkpoint.body or .sig are not its parts
+	CodeCosignature         Code = "cosignature"          // the line of a witness of the policy does not hold
+	CodeWitnessQuorum       Code = "witness-quorum"       // not cosigned by those that the policy demands
 
 	CodeEntriesForm    Code = "entries-form"        // entries.jsonl is not made of lines
 	CodeEnvelope       Code = "envelope"            // a line that is no envelope
@@ -91,7 +93,8 @@ type Report struct {
 	Notes      []string    `json:"notes"` // what holds, and should be known all the same
 	Policy     bool        `json:"policy"`
 	Checkpoint *Checkpoint `json:"checkpoint,omitempty"`
-	Entries    int64       `json:"entries"` // of the case and of no case, as many as were judged
+	Witnesses  []Cosigned  `json:"witnesses"` // of the policy, and others whose lines stand in the checkpoint
+	Entries    int64       `json:"entries"`   // of the case and of no case, as many as were judged
 	Case       *Case       `json:"case,omitempty"`
 	Export     *Export     `json:"export,omitempty"`
 	People     []Person    `json:"people"`
@@ -190,7 +193,7 @@ type Recorded struct {
 
 func newReport() Report {
 	return Report{
-		Found: newFound(), NotChecked: []string{}, Notes: []string{}, People: []Person{}, Copies: []Copy{}, Recorded: []Recorded{},
+		Found: newFound(), NotChecked: []string{}, Notes: []string{}, Witnesses: []Cosigned{}, People: []Person{}, Copies: []Copy{}, Recorded: []Recorded{},
 	}
 }
 
