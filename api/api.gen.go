@@ -346,6 +346,14 @@ type Exhibits struct {
 type ExportRequest struct {
 	// Contents Working copies issued to who asks, whose bytes the bundle is to hold.
 	Contents []Path `json:"contents"`
+
+	// Pseudonymous Without the payloads of entries of type keys: who the people are is left out, and principals stand
+	// for them. What people wrote into other payloads and logs stays as it is.
+	Pseudonymous bool `json:"pseudonymous,omitempty"`
+
+	// Withheld Entries of the bundle whose payloads it is to be made without, each named once. What was sealed
+	// with a copy whose declaration or sealing is withheld is left out too.
+	Withheld []Withheld `json:"withheld,omitempty"`
 }
 
 // Facts What the service knows of a copy that lies in the store; to be compared, and signed.
@@ -595,6 +603,9 @@ type StoreLock string
 
 // Time UTC, as in 2026-03-01T09:30:00.000000Z.
 type Time = evidence.Time
+
+// Withheld An entry whose payload a bundle is made without, and why.
+type Withheld = evidence.Withheld
 
 // CaseReference A case reference or exhibit label: a letter or digit, then up to 63 of letters, digits, '.', '_' and '-'.
 type CaseReference = Name

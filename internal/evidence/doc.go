@@ -49,7 +49,7 @@
 //	copy.returned      person     copy.return      what came back
 //	fixity.checked     service    copy.verify      match, mismatch (a finding) or unreadable
 //	access.denied      service    -                somebody asked for what they may not have
-//	case.exported      service    export.create    a bundle left; the end of its chain (seal)
+//	case.exported      service    export.create    a bundle left; the end of its chain, and what was withheld (seal)
 //
 // Where the service signs, the permission is that of the person it acts for.
 //

@@ -1,6 +1,10 @@
 package evidence
 
-import "github.com/custodyd/custodyd/internal/digest"
+import (
+	"fmt"
+
+	"github.com/custodyd/custodyd/internal/digest"
+)
 
 // ChainEnd is where a chain stood: how many entries, and the leaf hash of the last.
 type ChainEnd struct {
@@ -11,12 +15,30 @@ type ChainEnd struct {
 // CaseExported ends the chain that a bundle holds. It is the newest entry of
 // its case in that bundle and states where the chain of the case and that of
 // the entries of no case (people and their keys) ended, so that dropped newest
-// entries of either show.
+// entries of either show. It also states which payloads the bundle was made without,
+// so that one which is dropped later shows as well.
 type CaseExported struct {
-	Case     ChainEnd `json:"chain"`
-	System   ChainEnd `json:"system"`
-	Contents []CopyID `json:"contents,omitempty"` // working copies whose bytes the bundle holds
+	Case         ChainEnd   `json:"chain"`
+	System       ChainEnd   `json:"system"`
+	Contents     []CopyID   `json:"contents,omitempty"`     // working copies whose bytes the bundle holds
+	Pseudonymous bool       `json:"pseudonymous,omitempty"` // without the payloads of entries of type keys
+	Withheld     []Withheld `json:"withheld,omitempty"`     // by rising entry
 }
+
+// Withheld is an entry whose payload a bundle was made without, and why.
+type Withheld struct {
+	Entry  int64  `json:"entry"` // its number in the ledger
+	Reason string `json:"reason"`
+}
+
+// MaxWithheld is how many payloads one bundle can be made without, beside those of
+// entries of type keys.
+const MaxWithheld = 1000
+
+// CanWithhold reports whether the payload of an entry of that type can be left out of a
+// bundle by its number. Entries of type keys are left out together or not at all, and
+// erasures never: what is erased would look like what was lost.
+func CanWithhold(t EntryType) bool { return t == EventEntry || t == SealEntry }
 
 func (CaseExported) kind() Kind { return "case.exported" }
 
@@ -28,6 +50,20 @@ func (b CaseExported) check() error {
 		if err := checkCopy(id.Exhibit, id.Number); err != nil {
 			return err
 		}
+	}
+	if len(b.Withheld) > MaxWithheld {
+		return field("body.withheld", "has %d rows, want at most %d", len(b.Withheld), MaxWithheld)
+	}
+	last := int64(-1)
+	for i, w := range b.Withheld {
+		name := fmt.Sprintf("body.withheld[%d]", i)
+		if w.Entry <= last || w.Entry > maxInteger {
+			return field(name+".entry", "is %d, after %d", w.Entry, last)
+		}
+		if err := line(name+".reason", w.Reason, 1, 300); err != nil {
+			return err
+		}
+		last = w.Entry
 	}
 	return nil
 }

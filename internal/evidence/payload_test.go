@@ -220,6 +220,18 @@ func TestFields(t *testing.T) {
 		"too many exported": {func(s S) E {
 			return edit(s, func(b *evidence.CaseExported) { b.Contents = make([]evidence.CopyID, 201) })
 		}, "body.contents"},
+		"withheld for no reason":     {func(s S) E { return edit(s, withheld(evidence.Withheld{Entry: 1})) }, "body.withheld[0].reason"},
+		"withheld for several lines": {func(s S) E { return edit(s, withheld(evidence.Withheld{Reason: "a\nb"})) }, "body.withheld[0].reason"},
+		"withheld for a long reason": {func(s S) E { return edit(s, withheld(evidence.Withheld{Reason: strings.Repeat("x", 301)})) }, "body.withheld[0].reason"},
+		"withheld before the first":  {func(s S) E { return edit(s, withheld(evidence.Withheld{Entry: -1, Reason: "r"})) }, "body.withheld[0].entry"},
+		"withheld past 2^53":         {func(s S) E { return edit(s, withheld(evidence.Withheld{Entry: 1 << 53, Reason: "r"})) }, "body.withheld[0].entry"},
+		"withheld twice": {func(s S) E {
+			return edit(s, withheld(evidence.Withheld{Entry: 2, Reason: "r"}, evidence.Withheld{Entry: 2, Reason: "s"}))
+		}, "body.withheld[1].entry"},
+		"withheld in another order": {func(s S) E {
+			return edit(s, withheld(evidence.Withheld{Entry: 2, Reason: "r"}, evidence.Withheld{Entry: 1, Reason: "r"}))
+		}, "body.withheld[1].entry"},
+		"too much withheld": {func(s S) E { return edit(s, withheld(manyWithheld(evidence.MaxWithheld+1)...)) }, "body.withheld"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := test.event(tell(t))
@@ -263,6 +275,9 @@ func TestBounds(t *testing.T) {
 		}),
 		"strays":            edit(s, strays(func(b *evidence.CopyQuarantined) { b.StraysTotal = 1<<53 - 1 }, evidence.MaxRanges)),
 		"exported":          edit(s, func(b *evidence.CaseExported) { b.Contents = slices.Repeat(b.Contents, 200) }),
+		"pseudonymous":      edit(s, func(b *evidence.CaseExported) { b.Pseudonymous = true }),
+		"withheld":          edit(s, withheld(manyWithheld(evidence.MaxWithheld)...)),
+		"withheld why":      edit(s, withheld(evidence.Withheld{Entry: 1<<53 - 1, Reason: strings.Repeat("ä", 300)})),
 		"missing":           edit(s, func(b *evidence.ServiceStarted) { b.Missing = slices.Repeat([]string{"x"}, 100) }),
 		"longest title":     edit(s, func(b *evidence.CaseOpened) { b.Title = strings.Repeat("ä", 300) }),
 		"two lines":         edit(s, func(b *evidence.CaseClosed) { b.Reason = "done\nand signed" }),
@@ -479,4 +494,16 @@ func lawful(err error) bool {
 	}
 	_, field := errors.AsType[*evidence.FieldError](err)
 	return field || is(err, errTransition)
+}
+
+func withheld(list ...evidence.Withheld) func(*evidence.CaseExported) {
+	return func(b *evidence.CaseExported) { b.Withheld = list }
+}
+
+func manyWithheld(n int) []evidence.Withheld {
+	list := make([]evidence.Withheld, n)
+	for i := range list {
+		list[i] = evidence.Withheld{Entry: int64(i), Reason: "privileged"}
+	}
+	return list
 }

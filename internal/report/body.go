@@ -63,6 +63,16 @@ func (l *Line) body(body evidence.Body, names Names) {
 		if len(copies) > 0 {
 			l.What += ", with the bytes of " + strings.Join(copies, ", ")
 		}
+		if b.Pseudonymous {
+			l.What += ", without saying who the people are"
+		}
+		var withheld []string
+		for _, w := range b.Withheld {
+			withheld = append(withheld, fmt.Sprintf("%d (%s)", w.Entry, w.Reason))
+		}
+		if len(withheld) > 0 {
+			l.What += ", without what is in the entries " + strings.Join(withheld, ", ")
+		}
 	default:
 		l.What = "recorded " + string(l.Action)
 	}

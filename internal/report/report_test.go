@@ -97,6 +97,10 @@ func TestSentence(t *testing.T) {
 		{evidence.FixityChecked{Exhibit: "E-1", Number: "M1", Result: evidence.Unreadable, Source: "store", DamagedTotal: 3, Detail: "gone"}, []string{"could not be read: gone"}},
 		{evidence.AccessDenied{Exhibit: "E-1", Number: "M1", Operation: evidence.Fetch, Reason: "a master"}, []string{"was asked for E-1/M1, to be fetched, and denied it, because: a master"}},
 		{evidence.CaseExported{Case: evidence.ChainEnd{Entries: 7}, Contents: []evidence.CopyID{{Exhibit: "E-1", Number: "W1"}}}, []string{"exported the case up to here, 7 entries, with the bytes of E-1/W1"}},
+		{
+			evidence.CaseExported{Pseudonymous: true, Withheld: []evidence.Withheld{{Entry: 3, Reason: "privileged"}}},
+			[]string{"exported the case up to here, 0 entries, without saying who the people are, without what is in the entries 3 (privileged)"},
+		},
 	}
 	for _, test := range tests {
 		e := evidence.Event{Actor: "examiner1", At: noon, Body: test.body, Tool: "tool 1"}
