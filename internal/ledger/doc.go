@@ -85,6 +85,50 @@
 //
 //	<checkpoint>
 //
+// # Segment
+//
+// A ledger lies in a store as segments, runs of 1 to 4096 entries: segment
+// "ledger-N", N being the number of its first entry in 16 digits, and its payloads,
+// "payload-N", apart. None is larger than 16 MiB, and the next begins where one ends.
+// The first object has a header, then each envelope as in entries.jsonl, with the
+// length of its armoured signature in bytes, the signature and a newline; an empty
+// line; and a signed checkpoint over exactly the entries up to the segment's end:
+//
+//	custodyd ledger segment 1
+//	from 7
+//	to 8
+//	payloads payload-0000000000000007 1134 <SHA-256 of that object, 64 hex>
+//	{"case":"…","cprev":"…",…,"v":1}
+//	signature 305
+//	-----BEGIN SSH SIGNATURE-----
+//	…
+//	-----END SSH SIGNATURE-----
+//
+//
+//	<checkpoint>
+//
+// The other has each payload behind the number of its entry and its length in bytes,
+// and before a newline:
+//
+//	custodyd payload segment 1
+//	from 7
+//	to 8
+//	payload 7 1037
+//	{"action":"…",…}
+//
+// Payloads come first and their segment second, so a segment never names what is not
+// there. Payloads that no segment names are left by an interruption between the two;
+// then the segment names its own "payload-N-2", or -3, up to -9.
+//
+// # Tiles
+//
+// The tree and the envelopes are read by others as C2SP tlog-tiles: a tile is 256
+// hashes of one height side by side, 32 bytes each, a bundle the 256 envelopes under a
+// tile of level 0, each after its length in two bytes. The last ones of each level are
+// narrower until the tree has grown. By hand, for the leaf hash of entry 7:
+//
+//	tail -c +225 tile/0/000.p/12 | head -c 32 | od -An -tx1
+//
 // # Checking
 //
 // Checker takes the envelopes of a whole ledger one by one. A change shows at the
