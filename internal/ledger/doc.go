@@ -152,5 +152,6 @@
 //
 // A checkpoint is signed only with proof that its tree begins with the last signed
 // one (RFC 6962, section 2.1.2). The signer keeps that last one in a file of its
-// own and makes the next durable there before its signature leaves.
+// own and makes the next durable there before its signature leaves. Where that file is
+// lost it begins again from a checkpoint with the key's own signature.
 package ledger

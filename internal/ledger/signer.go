@@ -65,6 +65,25 @@ func CreateSigner(path, skey string) (*Signer, error) {
 	return OpenSigner(path, skey)
 }
 
+// RestoreSigner starts a signer for a ledger that was signed before and whose state is
+// lost, from the newest checkpoint that is known: one with the key's own signature. The
+// state file must not exist. What the key signed after that checkpoint the signer does
+// not know; others who hold it will tell.
+func RestoreSigner(path, skey string, newest []byte) (*Signer, error) {
+	s, err := newSigner(skey)
+	if err != nil {
+		return nil, fmt.Errorf("restore signer: %w", err)
+	}
+	last, err := OpenCheckpoint(newest, s.key)
+	if err != nil {
+		return nil, fmt.Errorf("restore signer: %w", err)
+	}
+	if err := createState(path, state{key: s.id, size: last.Size, root: last.Root}); err != nil {
+		return nil, fmt.Errorf("restore signer: %w", err)
+	}
+	return OpenSigner(path, skey)
+}
+
 // OpenSigner goes on with the state file that CreateSigner made for this key. No
 // other process can have it open. A file that is damaged, or of another key, is an
 // ErrState.
