@@ -138,7 +138,7 @@ func issued(copies []evidence.Copy, master evidence.Copy, op *operator.Operator)
 // download writes the bundle to a new file beside the one that it will be, and gives
 // its name and size. Nothing is left of what failed.
 func download(ctx context.Context, a *app, op *operator.Operator, reference evidence.Name, contents []evidence.Path, path string) (string, int64, error) {
-	b, err := op.Export(ctx, reference, contents)
+	b, err := op.Export(ctx, reference, client.ExportOptions{Contents: contents})
 	if err != nil {
 		return "", 0, err
 	}

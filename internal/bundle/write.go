@@ -15,7 +15,6 @@ import (
 
 	"github.com/custodyd/custodyd/internal/digest"
 	"github.com/custodyd/custodyd/internal/evidence"
-	"github.com/custodyd/custodyd/internal/identity"
 	"github.com/custodyd/custodyd/internal/ledger"
 )
 
@@ -32,6 +31,14 @@ type Source struct {
 	// are ranged over twice and must be the same both times.
 	Entries iter.Seq2[Entry, error]
 	Objects []Object
+	// Withheld tells whose payload is not written; nil: all are. Pseudonymous: those of
+	// all entries of type keys are not, and allowed_signers names who signed what is there.
+	Withheld     func(seq int64, t ledger.Type) bool
+	Pseudonymous bool
+}
+
+func (src Source) withheld(e ledger.Envelope) bool {
+	return src.Withheld != nil && src.Withheld(e.Seq, e.Type)
 }
 
 // Entry is one entry of the ledger, each part as it is stored.
@@ -129,7 +136,8 @@ func (b *writer) header() error {
 
 // entries writes all that concerns the ledger's entries.
 func (b *writer) entries() error {
-	var line, signers []byte
+	var line []byte
+	var signers signers
 	first := sha256.New()
 	last := int64(-1)
 	for e, err := range b.src.Entries {
@@ -141,15 +149,19 @@ func (b *writer) entries() error {
 			return err
 		}
 		last = envelope.Seq
-		if envelope.Type == ledger.Keys {
-			event, err := evidence.Parse(e.Payload)
-			if err != nil {
+		withheld := b.src.withheld(envelope)
+		if envelope.Type == ledger.Keys && withheld != b.src.Pseudonymous {
+			return fmt.Errorf("%w: entry %d: people are left out together or not at all", ErrSource, last)
+		}
+		if !withheld {
+			if err := signers.add(e, envelope.Type, b.src.Pseudonymous); err != nil {
 				return fmt.Errorf("%w: entry %d: %w", ErrSource, last, err)
 			}
-			signers = AppendSigner(signers, event.Body)
+			if err := b.add(EntryPath(KindPayload, last), e.Payload); err != nil {
+				return err
+			}
 		}
 		if err := errors.Join(
-			b.add(EntryPath(KindPayload, last), e.Payload),
 			b.add(EntryPath(KindSignature, last), e.Signature),
 			b.add(EntryPath(KindProof, last), e.Receipt),
 		); err != nil {
@@ -158,7 +170,7 @@ func (b *writer) entries() error {
 		line = append(append(line[:0], e.Envelope...), '\n')
 		_, _ = first.Write(line) // hash.Hash: never an error
 	}
-	if err := b.add(SignersFile, signers); err != nil {
+	if err := b.add(SignersFile, signers.text); err != nil {
 		return err
 	}
 	w, err := b.create(EntriesFile, zip.Deflate)
@@ -200,16 +212,6 @@ func (b *writer) check(e Entry, last int64) (ledger.Envelope, error) {
 		return ledger.Envelope{}, fmt.Errorf("%w: entry %d: another receipt", ErrSource, envelope.Seq)
 	}
 	return envelope, nil
-}
-
-// AppendSigner appends to an allowed_signers file the line that an enrolment makes;
-// other events make none.
-func AppendSigner(signers []byte, body evidence.Body) []byte {
-	if p, ok := body.(evidence.PersonEnrolled); ok {
-		signers = append(signers, identity.AllowedSigner(p.Principal, p.Key, identity.NamespaceEvent)...)
-		signers = append(signers, '\n')
-	}
-	return signers
 }
 
 func (b *writer) objects() error {

@@ -370,7 +370,7 @@ func TestCutStreams(t *testing.T) {
 	if body, err := io.ReadAll(d); err == nil || string(body) != "half" {
 		t.Errorf("download: %q, %v", body, err)
 	}
-	b, err := c.Export(t.Context(), "c", nil)
+	b, err := c.Export(t.Context(), "c", ExportOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

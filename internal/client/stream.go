@@ -264,12 +264,20 @@ type Bundle struct {
 	Name string // suggested by the service; not safe as a path
 }
 
-// Export seals an export of a case and gives the bundle, with the content of the
-// named working copies. A bundle that the service could not finish is an error to
+// ExportOptions say what of a case a bundle is to hold.
+type ExportOptions struct {
+	Contents     []evidence.Path     // working copies, with their bytes
+	Pseudonymous bool                // without saying who the people are
+	Withheld     []evidence.Withheld // entries without their payloads
+}
+
+// Export seals an export of a case and gives the bundle. A bundle that the service could not finish is an error to
 // its reader, never a short file.
-func (c *Client) Export(ctx context.Context, reference evidence.Name, contents []evidence.Path) (*Bundle, error) {
-	wanted := api.ExportRequest{Contents: make([]api.Path, len(contents))}
-	for i, path := range contents {
+func (c *Client) Export(ctx context.Context, reference evidence.Name, o ExportOptions) (*Bundle, error) {
+	wanted := api.ExportRequest{
+		Contents: make([]api.Path, len(o.Contents)), Pseudonymous: o.Pseudonymous, Withheld: o.Withheld,
+	}
+	for i, path := range o.Contents {
 		wanted.Contents[i] = path.String()
 	}
 	body, err := json.Marshal(wanted)

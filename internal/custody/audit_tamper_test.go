@@ -74,7 +74,7 @@ func newVault(t *testing.T) *vault {
 		v.pending = d.Intake
 	}
 	l.verify("examiner1", "M1")
-	_, err = l.Export(l.ctx(), l.people["legal1"], theCase, nil)
+	_, err = l.Export(l.ctx(), l.people["legal1"], theCase, custody.ExportOptions{})
 	must(t, err)
 	l.record("admin", "", evidence.PersonRevoked{Principal: "screener1", Reason: "left the lab"})
 

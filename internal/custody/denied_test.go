@@ -63,7 +63,7 @@ func TestDenied(t *testing.T) {
 			}
 		}
 		entries := l.Stats().Entries
-		_, err := l.Export(t.Context(), l.people[who], theCase, []evidence.Path{at("M1")})
+		_, err := l.Export(t.Context(), l.people[who], theCase, custody.ExportOptions{Contents: []evidence.Path{at("M1")}})
 		l.denied("export by "+string(who), entries, who, "M1", evidence.Export, err)
 		if !p.roles.Allow(identity.CopyVerify) {
 			entries := l.Stats().Entries
@@ -83,11 +83,11 @@ func TestDenied(t *testing.T) {
 		"fetch against the law":        {"analyst1", "M1", evidence.Fetch, func(c custody.Caller) error { _, err := l.Fetch(gone, c, at("M1"), 0, -1); return err }},
 		"check":                        {"screener1", "M1", evidence.Verify, func(c custody.Caller) error { _, err := l.StartCheck(gone, c, at("M1")); return err }},
 		"export against the law": {"legal1", "M1", evidence.Export, func(c custody.Caller) error {
-			_, err := l.Export(gone, c, theCase, []evidence.Path{at("M1")})
+			_, err := l.Export(gone, c, theCase, custody.ExportOptions{Contents: []evidence.Path{at("M1")}})
 			return err
 		}},
 		"export": {"analyst1", "M1", evidence.Export, func(c custody.Caller) error {
-			_, err := l.Export(gone, c, theCase, []evidence.Path{at("M9"), at("M1")})
+			_, err := l.Export(gone, c, theCase, custody.ExportOptions{Contents: []evidence.Path{at("M9"), at("M1")}})
 			return err
 		}},
 	} {
@@ -112,7 +112,7 @@ func TestExportContent(t *testing.T) {
 	image := content(100_000, 2)
 	l.seal(image)
 	l.issue("M1", "examiner1")
-	e, err := l.Export(t.Context(), l.people["examiner1"], theCase, []evidence.Path{at("W1")})
+	e, err := l.Export(t.Context(), l.people["examiner1"], theCase, custody.ExportOptions{Contents: []evidence.Path{at("W1")}})
 	must(t, err)
 	events := l.history(evidence.Path{Case: theCase})
 	read, ok := events[len(events)-2].Body.(evidence.ContentRead)
@@ -137,13 +137,13 @@ func TestExportContent(t *testing.T) {
 	}
 	// A copy that is damaged in the store makes no bundle.
 	damage(t, l.objectFile("W1", evidence.Content), 99_999)
-	e, err = l.Export(t.Context(), l.people["examiner1"], theCase, []evidence.Path{at("W1")})
+	e, err = l.Export(t.Context(), l.people["examiner1"], theCase, custody.ExportOptions{Contents: []evidence.Path{at("W1")}})
 	must(t, err)
 	if err := e.WriteTo(t.Context(), &got); err == nil {
 		t.Error("damaged content went into a bundle")
 	}
 	l.found("W1")
-	_, err = l.Export(t.Context(), l.people["examiner1"], theCase, []evidence.Path{{Case: "other", Exhibit: "E-001", Copy: "W1"}})
+	_, err = l.Export(t.Context(), l.people["examiner1"], theCase, custody.ExportOptions{Contents: []evidence.Path{{Case: "other", Exhibit: "E-001", Copy: "W1"}}})
 	if !errors.As(err, new(*evidence.FieldError)) {
 		t.Errorf("a copy of another case: %v", err)
 	}
@@ -180,7 +180,7 @@ func TestScreener(t *testing.T) {
 		"intakes": func() error { _, err := l.Intakes(t.Context(), screener, theCase); return err },
 		"proof":   func() error { _, err := l.Proof(t.Context(), screener, 0); return err },
 		"upload":  func() error { _, err := l.OpenUpload(t.Context(), screener, copies[0].Intake); return err },
-		"export":  func() error { _, err := l.Export(t.Context(), screener, theCase, nil); return err },
+		"export":  func() error { _, err := l.Export(t.Context(), screener, theCase, custody.ExportOptions{}); return err },
 		"person":  func() error { _, err := l.Person(t.Context(), screener, "examiner1"); return err },
 	} {
 		if err := ask(); !errors.Is(err, evidence.ErrForbidden) {

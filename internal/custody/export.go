@@ -26,10 +26,18 @@ type Export struct {
 // maxContents bounds the working copies whose bytes one bundle holds.
 const maxContents = 200
 
-// Export seals a case's chain for a bundle: with the seal, dropped newest
-// entries show. contents names working copies bound to the caller whose bytes the
-// bundle will hold; each is an entry before the first byte leaves, or a denial.
-func (s *Service) Export(ctx context.Context, c Caller, ref evidence.Name, contents []evidence.Path) (*Export, error) {
+// ExportOptions say what of a case a bundle is to hold.
+type ExportOptions struct {
+	Contents     []evidence.Path     // working copies bound to the caller, with their bytes
+	Pseudonymous bool                // without the payloads of entries of type keys
+	Withheld     []evidence.Withheld // entries without their payloads, in any order
+}
+
+// Export seals a case's chain for a bundle: with the seal, dropped newest entries
+// show, and so do payloads that are dropped beside those that it states as withheld.
+// That bytes of a copy leave is an entry before the first one does, or a denial.
+func (s *Service) Export(ctx context.Context, c Caller, ref evidence.Name, o ExportOptions) (*Export, error) {
+	contents := o.Contents
 	if len(contents) > maxContents {
 		return nil, &evidence.FieldError{Field: "contents", Problem: fmt.Sprintf("names %d copies, want at most %d", len(contents), maxContents)}
 	}
@@ -38,9 +46,15 @@ func (s *Service) Export(ctx context.Context, c Caller, ref evidence.Name, conte
 		return nil, s.denyAll(ctx, c, contents, err)
 	}
 	var holder evidence.Case
+	var without withholding
 	err := s.db.View(ctx, func(tx *database.Tx) (err error) {
-		holder, err = caseOf(tx, ref)
-		return err
+		if holder, err = caseOf(tx, ref); err != nil {
+			return err
+		}
+		if without, err = withhold(tx, holder.ID, o); err != nil {
+			return err
+		}
+		return without.contents(contents)
 	})
 	if err != nil {
 		return nil, err
@@ -69,7 +83,7 @@ func (s *Service) Export(ctx context.Context, c Caller, ref evidence.Name, conte
 		if copies, err = tx.Copies(holder.ID); err != nil {
 			return nil, err
 		}
-		seal = evidence.CaseExported{Contents: ids}
+		seal = evidence.CaseExported{Contents: ids, Pseudonymous: without.people, Withheld: without.stated}
 		if seal.Case, err = chainEnd(tx, holder.ID); err != nil {
 			return nil, err
 		}
@@ -88,7 +102,7 @@ func (s *Service) Export(ctx context.Context, c Caller, ref evidence.Name, conte
 		Reference: ref, Created: recorded.Time.Time(), Checkpoint: receipt.Checkpoint, Key: s.cfg.Ledger.Key(),
 		Entries: s.entriesOf(ctx, receipt.Checkpoint,
 			chain{evidence.CaseID{}, seal.System.Entries}, chain{holder.ID, recorded.CaseSeq + 1}),
-		Objects: s.bundled(copies, ids),
+		Objects: s.bundled(copies, ids, without.leavesObject), Pseudonymous: without.people, Withheld: without.leaves,
 	}
 	return e, nil
 }
@@ -199,8 +213,8 @@ func (s *Service) fill(ctx context.Context, signed []byte, c *cursor) error {
 }
 
 // bundled gives the objects a bundle holds: lists and logs of every copy, and the
-// content of the chosen working copies.
-func (s *Service) bundled(copies []evidence.Copy, contents []evidence.CopyID) []bundle.Object {
+// content of the chosen working copies. leaves tells what it goes without.
+func (s *Service) bundled(copies []evidence.Copy, contents []evidence.CopyID, leaves func(evidence.Copy, evidence.Role) bool) []bundle.Object {
 	chosen := map[evidence.CopyID]bool{}
 	for _, id := range contents {
 		chosen[id] = true
@@ -210,6 +224,9 @@ func (s *Service) bundled(copies []evidence.Copy, contents []evidence.CopyID) []
 		for _, o := range c.Objects {
 			if o.Role == evidence.Content && !(chosen[c.CopyID] && c.Class == evidence.Working) {
 				continue // masters never leave
+			}
+			if leaves(c, o.Role) {
+				continue
 			}
 			objects = append(objects, bundle.Object{
 				Role: o.Role, Exhibit: c.Exhibit, Number: c.Number, Size: o.Size, SHA256: o.SHA256,

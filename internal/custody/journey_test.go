@@ -89,7 +89,7 @@ func (j *journey) run() error {
 	if status.Verdict.Result != evidence.Match {
 		return fmt.Errorf("the master is a %s", status.Verdict.Result)
 	}
-	e, err := j.Export(j.ctx(), j.people["legal1"], theCase, nil)
+	e, err := j.Export(j.ctx(), j.people["legal1"], theCase, custody.ExportOptions{})
 	if err != nil {
 		return err
 	}

@@ -409,7 +409,7 @@ func TestSealEndsItsBatch(t *testing.T) {
 	<-blocked // the committer is busy: what comes now waits for one batch
 	var seal custody.Recorded
 	running.Go(func() {
-		e, err := l.Export(t.Context(), l.people["legal1"], theCase, nil)
+		e, err := l.Export(t.Context(), l.people["legal1"], theCase, custody.ExportOptions{})
 		if err != nil {
 			t.Error(err)
 			return

@@ -178,7 +178,7 @@ func (l *lab) fetchWhole(image []byte) {
 // exported takes bundles of the case and has them judged without the service.
 func (l *lab) exported(log []byte) {
 	l.t.Helper()
-	e, err := l.Export(l.ctx(), l.people["legal1"], theCase, nil)
+	e, err := l.Export(l.ctx(), l.people["legal1"], theCase, custody.ExportOptions{})
 	must(l.t, err)
 	l.ack(e.Recorded, nil)
 	path := filepath.Join(l.t.TempDir(), e.Name())

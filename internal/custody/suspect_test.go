@@ -94,7 +94,7 @@ func TestExportFinds(t *testing.T) {
 	l.openCase()
 	l.seal(content(digest.Segment+10, 8))
 	must(t, os.Remove(l.objectFile("M1", evidence.Midstates)))
-	e, err := l.Export(t.Context(), l.people["legal1"], theCase, nil)
+	e, err := l.Export(t.Context(), l.people["legal1"], theCase, custody.ExportOptions{})
 	must(t, err)
 	if err := e.WriteTo(t.Context(), io.Discard); err == nil {
 		t.Error("a bundle without the list was made")

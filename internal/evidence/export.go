@@ -51,11 +51,17 @@ func (b CaseExported) check() error {
 			return err
 		}
 	}
-	if len(b.Withheld) > MaxWithheld {
-		return field("body.withheld", "has %d rows, want at most %d", len(b.Withheld), MaxWithheld)
+	return CheckWithheld(b.Withheld)
+}
+
+// CheckWithheld refuses a list that no export could state: too long, without a reason, or
+// not by rising entry.
+func CheckWithheld(list []Withheld) error {
+	if len(list) > MaxWithheld {
+		return field("body.withheld", "has %d rows, want at most %d", len(list), MaxWithheld)
 	}
 	last := int64(-1)
-	for i, w := range b.Withheld {
+	for i, w := range list {
 		name := fmt.Sprintf("body.withheld[%d]", i)
 		if w.Entry <= last || w.Entry > maxInteger {
 			return field(name+".entry", "is %d, after %d", w.Entry, last)

@@ -65,6 +65,16 @@ func Verify(key PublicKey, ns Namespace, message, armored []byte) error {
 	return nil
 }
 
+// SignatureKey gives the public key that a signature brings along. It says by whose key the
+// signature wants to be, and nothing of whether it holds.
+func SignatureKey(armored []byte) (PublicKey, error) {
+	sig, err := parseSignature(armored)
+	if err != nil {
+		return PublicKey{}, err
+	}
+	return newPublicKey(sig.PublicKey)
+}
+
 // parseSignature reads the one armored form of a signature.
 func parseSignature(armored []byte) (*sshsig.Signature, error) {
 	if len(armored) > MaxSignature {

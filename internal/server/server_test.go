@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/custodyd/custodyd/api"
+	"github.com/custodyd/custodyd/internal/client"
 	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/identity"
 	"github.com/custodyd/custodyd/internal/ledger"
@@ -233,7 +234,7 @@ func TestStory(t *testing.T) {
 	})
 
 	t.Run("export", func(t *testing.T) {
-		b, err := examiner.Export(ctx, "2026-0042", nil)
+		b, err := examiner.Export(ctx, "2026-0042", client.ExportOptions{})
 		must(t, err)
 		whole, err := io.ReadAll(b)
 		must(t, err)
@@ -241,7 +242,7 @@ func TestStory(t *testing.T) {
 		if z, err := zip.NewReader(bytes.NewReader(whole), int64(len(whole))); err != nil || len(z.File) == 0 || b.Name != "2026-0042.zip" {
 			t.Errorf("bundle %s of %d bytes: %v", b.Name, len(whole), err)
 		}
-		if _, err := l.as("screener1").Export(ctx, "2026-0042", nil); !errors.Is(err, evidence.ErrForbidden) {
+		if _, err := l.as("screener1").Export(ctx, "2026-0042", client.ExportOptions{}); !errors.Is(err, evidence.ErrForbidden) {
 			t.Errorf("a screener exports: %v", err)
 		}
 	})

@@ -16,6 +16,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/custodyd/custodyd/api"
+	"github.com/custodyd/custodyd/internal/custody"
 	"github.com/custodyd/custodyd/internal/evidence"
 )
 
@@ -36,9 +37,10 @@ func (s *Server) streams(metrics http.Handler) (map[string]echo.HandlerFunc, err
 			return c.Blob(http.StatusOK, "application/yaml", api.Document)
 		},
 		"createUpload": uploads, "getUpload": uploads, "writeUpload": uploads,
-		"attachObject": s.attach,
-		"fetchContent": s.fetch,
-		"exportCase":   s.export,
+		"attachObject":     s.attach,
+		"fetchContent":     s.fetch,
+		"exportCase":       s.export,
+		"getLogCheckpoint": s.logCheckpoint, "getLogTile": s.logTile(),
 	}, nil
 }
 
@@ -167,7 +169,9 @@ func (s *Server) export(c echo.Context) error {
 			return &evidence.FieldError{Field: fmt.Sprintf("contents.%d", i), Problem: "is not CASE/EXHIBIT/COPY"}
 		}
 	}
-	bundle, err := s.custody.Export(r.Context(), caller(r.Context()), reference, contents)
+	bundle, err := s.custody.Export(r.Context(), caller(r.Context()), reference, custody.ExportOptions{
+		Contents: contents, Pseudonymous: wanted.Pseudonymous, Withheld: wanted.Withheld,
+	})
 	if err != nil {
 		return err
 	}
