@@ -29,10 +29,13 @@ type Entry struct {
 	Envelope  []byte
 	Payload   []byte
 	Signature []byte // armoured
+	// Erased: the payload was taken away, and Payload is what stays of it. That an entry
+	// of the ledger says so is for the caller to see.
+	Erased bool
 }
 
 // Check compares the entry with its own envelope, which it returns: place, leaf
-// hash, and the hashes of payload and signature. That EventID is the payload's is
+// hash, and the hashes of payload, unless it was erased, and signature. That EventID is the payload's is
 // for the caller to see.
 func (e Entry) Check() (ledger.Envelope, error) {
 	env, err := ledger.ParseEnvelope(e.Envelope)
@@ -49,7 +52,7 @@ func (e Entry) Check() (ledger.Envelope, error) {
 		what = "case seq"
 	case e.Leaf != ledger.LeafHash(e.Envelope):
 		what = "leaf"
-	case sha256.Sum256(e.Payload) != env.Payload:
+	case !e.Erased && sha256.Sum256(e.Payload) != env.Payload:
 		what = "payload"
 	case sha256.Sum256(e.Signature) != env.Sig:
 		what = "signature"
@@ -148,11 +151,12 @@ func (tx *Tx) Entry(id evidence.CaseID, leaf digest.SHA256) (int64, error) {
 	return caseSeq, err
 }
 
-const selectEntries = "SELECT seq, case_id, case_seq, event_id, leaf, envelope, payload, signature FROM entries "
+const selectEntries = "SELECT seq, case_id, case_seq, event_id, leaf, envelope, payload, signature, " +
+	"EXISTS (SELECT 1 FROM erasures WHERE entry = seq) FROM entries "
 
 func (e *Entry) columns() []any {
 	return []any{
-		&e.Seq, fixed(e.Case[:]), &e.CaseSeq, fixed(e.EventID[:]), fixed(e.Leaf[:]), &e.Envelope, &e.Payload, &e.Signature,
+		&e.Seq, fixed(e.Case[:]), &e.CaseSeq, fixed(e.EventID[:]), fixed(e.Leaf[:]), &e.Envelope, &e.Payload, &e.Signature, &e.Erased,
 	}
 }
 
@@ -173,6 +177,21 @@ func (tx *Tx) entry(where string, arg any) (Entry, error) {
 // Entries gives up to limit entries in the ledger's order, beginning with number from.
 func (tx *Tx) Entries(from int64, limit int) ([]Entry, error) {
 	return tx.entries(math.MaxInt, "WHERE seq >= ? ORDER BY seq LIMIT ?", from, limit)
+}
+
+// Envelopes gives up to limit envelopes in the ledger's order, beginning with number from.
+func (tx *Tx) Envelopes(from int64, limit int) ([][]byte, error) {
+	var list [][]byte
+	err := tx.each("SELECT envelope FROM entries WHERE seq >= ? ORDER BY seq LIMIT ?", []any{from, limit}, func(rows *sql.Rows) error {
+		var envelope []byte
+		err := rows.Scan(&envelope)
+		list = append(list, envelope)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read envelopes: %w", err)
+	}
+	return list, nil
 }
 
 // maxPage is how many bytes of entries CaseEntries gives at once; the last entry

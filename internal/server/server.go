@@ -82,6 +82,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	streams["getLogCheckpoint"], streams["getLogTile"] = s.logCheckpoint, s.logTile()
 	validate := validator.OapiRequestValidatorWithOptions(doc, &validator.Options{
 		DoNotValidateServers: true,
 		Options:              openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc},
@@ -108,11 +109,14 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// echoPath writes a path of the document as echo does: {case} is :case.
+// echoPath writes a path of the document as echo does: {case} is :case, and {tile},
+// which has slashes of its own, is *.
 func echoPath(path string) string {
 	elements := strings.Split(path, "/")
 	for i, e := range elements {
-		if name, ok := strings.CutPrefix(e, "{"); ok {
+		if e == "{tile}" {
+			elements[i] = "*"
+		} else if name, ok := strings.CutPrefix(e, "{"); ok {
 			elements[i] = ":" + strings.TrimSuffix(name, "}")
 		}
 	}

@@ -1,0 +1,95 @@
+package custody
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/custodyd/custodyd/internal/database"
+	"github.com/custodyd/custodyd/internal/evidence"
+	"github.com/custodyd/custodyd/internal/ledger"
+)
+
+// Tile gives a tile or a bundle of the tree under the newest signed checkpoint. It is
+// for everybody: envelopes say nothing about people or cases. What the tree does not
+// have, or not yet, is an evidence.ErrNotFound.
+func (s *Service) Tile(ctx context.Context, t ledger.Tile) ([]byte, error) {
+	content, err := readTile(ctx, s.db, s.newest.size(), t)
+	if err != nil {
+		return nil, fmt.Errorf("tile: %w", err)
+	}
+	return content, nil
+}
+
+// readTile reads at most TileWidth rows. An entry goes to nobody that the tree does not
+// hold as it is.
+func readTile(ctx context.Context, db *database.DB, size int64, t ledger.Tile) (content []byte, err error) {
+	if err := t.Within(size); err != nil {
+		return nil, fmt.Errorf("%w: %w", evidence.ErrNotFound, err)
+	}
+	err = db.View(ctx, func(tx *database.Tx) error {
+		if !t.Entries {
+			content, err = ledger.ReadTile(t, tx.Hashes())
+			return err
+		}
+		content, err = readBundle(tx, t)
+		return err
+	})
+	return content, err
+}
+
+func readBundle(tx *database.Tx, t ledger.Tile) ([]byte, error) {
+	leaves := ledger.Tile{Index: t.Index, Width: t.Width}
+	tile, err := ledger.ReadTile(leaves, tx.Hashes())
+	if err != nil {
+		return nil, err
+	}
+	want, err := leaves.ParseHashes(tile)
+	if err != nil {
+		return nil, err
+	}
+	envelopes, err := tx.Envelopes(t.Index*ledger.TileWidth, t.Width)
+	if err != nil {
+		return nil, err
+	}
+	if len(envelopes) != len(want) {
+		return nil, fmt.Errorf("%w: %d entries, not %d, at %s", database.ErrDamaged, len(envelopes), len(want), t.Path())
+	}
+	var content []byte
+	for i, envelope := range envelopes {
+		if ledger.LeafHash(envelope) != want[i] {
+			return nil, fmt.Errorf("%w: entry %d is not the one in the tree", database.ErrDamaged, t.Index*ledger.TileWidth+int64(i))
+		}
+		if content, err = ledger.AppendToBundle(content, envelope); err != nil {
+			return nil, err
+		}
+	}
+	return content, nil
+}
+
+// Tiles reads the log from a database whose service does not run.
+type Tiles struct {
+	db   *database.DB
+	size int64
+	note []byte
+}
+
+// NewTiles gives the log up to its newest signed checkpoint. There has to be one.
+func NewTiles(ctx context.Context, db *database.DB) (*Tiles, error) {
+	t := &Tiles{db: db}
+	err := db.View(ctx, func(tx *database.Tx) (err error) {
+		t.size, t.note, err = tx.LastCheckpoint()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Checkpoint gives the signed note, as it is kept.
+func (t *Tiles) Checkpoint(context.Context) ([]byte, error) { return t.note, nil }
+
+// Tile gives the content of a tile or a bundle.
+func (t *Tiles) Tile(ctx context.Context, tile ledger.Tile) ([]byte, error) {
+	return readTile(ctx, t.db, t.size, tile)
+}
