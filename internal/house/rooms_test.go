@@ -63,6 +63,7 @@ var rooms = []room{
 	{dir: "internal/verify", direct: []string{"net/..."}, deep: []string{
 		"net/http", "database/sql", ours + "/internal/server", ours + "/internal/client", ours + "/internal/database",
 	}},
+	{dir: "internal/timestamp", direct: []string{ours + "/...", "os/...", "net/..."}, deep: []string{"net/http", "database/sql"}},
 	{dir: "internal/report", clock: true, deep: []string{"database/sql", ours + "/internal/database"}},
 	// Policy, HTTP, signing.
 	{
