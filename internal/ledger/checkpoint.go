@@ -54,7 +54,7 @@ func ParseCheckpoint(body []byte) (Checkpoint, error) {
 		return Checkpoint{}, fmt.Errorf("%w: root: %w", ErrCheckpoint, err)
 	}
 	if size == 0 && root != emptyRoot {
-		return Checkpoint{}, fmt.Errorf("%w: root: not that of an empty tree", ErrCheckpoint)
+		return Checkpoint{}, fmt.Errorf("%w: root: %w: not that of an empty tree", ErrCheckpoint, ErrProof)
 	}
 	return Checkpoint{Origin: origin, Size: size, Root: root}, nil
 }

@@ -1,0 +1,202 @@
+package witness
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/custodyd/custodyd/internal/ledger"
+)
+
+var (
+	// ErrEndpoint says that a text is not a witness's key and address.
+	ErrEndpoint = errors.New("not a witness's verifier key, a space and its http or https address")
+	// ErrUnreachable says that a witness gives no answer that means anything.
+	ErrUnreachable = errors.New("the witness cannot be reached")
+	// ErrAhead says that a witness has cosigned a larger checkpoint.
+	ErrAhead = errors.New("the witness has cosigned a larger checkpoint")
+)
+
+// ConflictError says that a witness does not take a checkpoint for what it has cosigned
+// before. It is an ErrAhead or an ErrInconsistent.
+type ConflictError struct {
+	Witness string
+	Offered ledger.Checkpoint
+	Held    int64  // the size of what the witness holds; -1 where it does not say
+	Theirs  []byte // what it holds, signed by the ledger; nil where it does not show that
+	Err     error
+}
+
+func (e *ConflictError) Error() string {
+	holds := "it does not say which"
+	if e.Held >= 0 {
+		holds = fmt.Sprintf("of size %d", e.Held)
+	}
+	return fmt.Sprintf("the witness %s refuses the checkpoint of size %d: %v (%s)", e.Witness, e.Offered.Size, e.Err, holds)
+}
+
+// Unwrap returns Err.
+func (e *ConflictError) Unwrap() error { return e.Err }
+
+// Endpoint is a witness and where it is asked.
+type Endpoint struct {
+	Key ledger.WitnessKey
+	URL string // submission prefix, without a slash at its end
+}
+
+// ParseEndpoint reads "VKEY URL".
+func ParseEndpoint(s string) (Endpoint, error) {
+	vkey, prefix, _ := strings.Cut(s, " ")
+	key, err := ledger.ParseWitnessKey(vkey)
+	if err != nil {
+		return Endpoint{}, fmt.Errorf("%w: %w", ErrEndpoint, err)
+	}
+	u, err := url.Parse(prefix)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return Endpoint{}, fmt.Errorf("%w: the address %.200q", ErrEndpoint, prefix)
+	}
+	return Endpoint{Key: key, URL: strings.TrimSuffix(u.String(), "/")}, nil
+}
+
+// String writes what ParseEndpoint reads.
+func (e Endpoint) String() string { return e.Key.String() + " " + e.URL }
+
+// Prove proves that the ledger continues the tree that it was at an old size.
+type Prove func(ctx context.Context, old int64) ([]ledger.Hash, error)
+
+// Client offers one ledger's checkpoints to one witness. It is not for concurrent use.
+type Client struct {
+	Endpoint
+	ledger ledger.VerifierKey
+	http   *http.Client
+	held   int64 // what the witness is believed to hold
+}
+
+// NewClient makes a client that knows nothing yet of what the witness holds. Each
+// request ends after timeout.
+func NewClient(e Endpoint, key ledger.VerifierKey, timeout time.Duration) *Client {
+	return &Client{Endpoint: e, ledger: key, http: &http.Client{
+		Timeout:       timeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// Held gives the size that the witness is known to hold; 0 before it was asked.
+func (c *Client) Held() int64 { return c.held }
+
+// Offer asks the witness to cosign a signed checkpoint and gives it with the ledger's line
+// and the witness's. When the witness holds a smaller one than was thought it is asked
+// once more, with proof from there. The error is a *ConflictError, ErrUnknownLog where the
+// witness was not told of the ledger, or ErrUnreachable.
+func (c *Client) Offer(ctx context.Context, note []byte, prove Prove) ([]byte, error) {
+	next, err := ledger.OpenCheckpoint(note, c.ledger)
+	if err != nil {
+		return nil, err
+	}
+	if c.held > next.Size {
+		c.held = 0 // it says itself what it holds
+	}
+	for range 2 {
+		proof, err := prove(ctx, c.held)
+		if err != nil {
+			return nil, err
+		}
+		status, mediaType, body, err := c.send(ctx, http.MethodPost, "/add-checkpoint",
+			Request{Old: c.held, Proof: proof, Note: note}.Marshal())
+		switch {
+		case err != nil:
+			return nil, err
+		case status == http.StatusOK:
+			return c.cosigned(next, note, body)
+		case status == http.StatusConflict && mediaType == sizeType:
+			held, err := parseSize(strings.TrimSuffix(string(body), "\n"))
+			if err != nil || held == c.held {
+				return nil, fmt.Errorf("%w: it answers 409 with %.40q", ErrUnreachable, body)
+			}
+			if c.held = held; held > next.Size {
+				return nil, c.conflict(ctx, next, held, ErrAhead)
+			}
+		case status == http.StatusConflict || status == http.StatusUnprocessableEntity:
+			return nil, c.inconsistent(ctx, next, proof)
+		case status == http.StatusNotFound:
+			return nil, fmt.Errorf("%w: its operator has to be told of the key %s", ErrUnknownLog, c.ledger)
+		default:
+			return nil, fmt.Errorf("%w: it answers %d: %.200q", ErrUnreachable, status, body)
+		}
+	}
+	return nil, fmt.Errorf("%w: it names another size each time", ErrUnreachable)
+}
+
+// cosigned takes over the line of a 200.
+func (c *Client) cosigned(next ledger.Checkpoint, note, lines []byte) ([]byte, error) {
+	answered := append(bytes.Clone(note), lines...)
+	if _, err := c.Key.Cosignature(answered); err != nil {
+		return nil, fmt.Errorf("%w: its answer: %w", ErrUnreachable, err)
+	}
+	c.held = next.Size
+	return ledger.Cosigned(c.ledger, []ledger.WitnessKey{c.Key}, answered)
+}
+
+// inconsistent is what a 422 comes to. Where the witness shows what it holds, we can tell
+// whether the proof was at fault or the witness is.
+func (c *Client) inconsistent(ctx context.Context, next ledger.Checkpoint, proof []ledger.Hash) error {
+	conflict := c.conflict(ctx, next, c.held, ErrInconsistent)
+	if theirs, err := ledger.OpenCheckpoint(conflict.Theirs, c.ledger); err == nil && theirs.Size == c.held &&
+		ledger.CheckConsistency(proof, next.Size, next.Root, theirs.Size, theirs.Root) == nil {
+		return fmt.Errorf("%w: it refuses a proof that holds against what it shows", ErrUnreachable)
+	}
+	return conflict
+}
+
+func (c *Client) conflict(ctx context.Context, next ledger.Checkpoint, held int64, cause error) *ConflictError {
+	e := &ConflictError{Witness: c.Key.Name(), Offered: next, Held: held, Err: cause}
+	// Best effort: not every witness shows it under the same address.
+	if note, err := c.Shown(ctx); err == nil {
+		e.Theirs = note
+	}
+	return e
+}
+
+// Shown asks for the checkpoint that the witness holds; it is signed by the ledger.
+func (c *Client) Shown(ctx context.Context) ([]byte, error) {
+	status, _, note, err := c.send(ctx, http.MethodGet, "/"+OriginHash(c.ledger.Origin())+"/checkpoint", nil)
+	if err != nil {
+		return nil, err
+	}
+	if status != http.StatusOK {
+		return nil, fmt.Errorf("%w: it answers %d", ErrUnreachable, status)
+	}
+	if _, err := ledger.OpenCheckpoint(note, c.ledger); err != nil {
+		return nil, err
+	}
+	return note, nil
+}
+
+func (c *Client) send(ctx context.Context, method, path string, body []byte) (status int, mediaType string, answer []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.URL+path, bytes.NewReader(body))
+	if err != nil {
+		return 0, "", nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "text/plain; charset=utf-8")
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return 0, "", nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	defer func() { _ = resp.Body.Close() }() // only read from
+	answer, err = io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	if err == nil && len(answer) > maxBody {
+		err = errors.New("it is too large")
+	}
+	if err != nil {
+		return 0, "", nil, fmt.Errorf("%w: its answer: %w", ErrUnreachable, err)
+	}
+	return resp.StatusCode, resp.Header.Get("Content-Type"), answer, nil
+}

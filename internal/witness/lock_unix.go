@@ -1,0 +1,13 @@
+//go:build unix && !solaris && !aix
+
+package witness
+
+import (
+	"os"
+	"syscall"
+)
+
+// lockFile takes the file for this process until it is closed, or fails at once.
+func lockFile(f *os.File) error {
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a descriptor fits
+}
