@@ -72,13 +72,19 @@ var (
 		func(f *evidence.Finding) []any {
 			return []any{f.Case[:], int64(f.Number), string(f.Exhibit), string(f.Copy), string(f.State), f.Changed}
 		})
+	erasures = newTable("erasures", []string{"entry"}, []string{"case_id", "leaf", "residue", "changed"},
+		func(e *evidence.Erasure) []any {
+			return []any{e.Entry, e.Case[:], e.Leaf[:], []byte(e.Residue), e.Changed}
+		})
 )
 
-// Save writes the nouns over those of the same identity, parents first.
+// Save writes the nouns over those of the same identity, parents first. What was
+// erased leaves the entries with it.
 func (tx *Tx) Save(ch evidence.Changes) error {
 	return errors.Join(
 		saveAll(tx, people, ch.People), saveAll(tx, cases, ch.Cases), saveAll(tx, exhibits, ch.Exhibits),
 		saveAll(tx, intakes, ch.Intakes), saveAll(tx, copies, ch.Copies), saveAll(tx, findings, ch.Findings),
+		saveAll(tx, erasures, ch.Erasures), tx.erase(ch.Erasures),
 	)
 }
 
@@ -182,6 +188,7 @@ func (tx *Tx) All() (evidence.Changes, []*RowError, error) {
 		everything(tx, intakes, "intake", &ch.Intakes, &wrong),
 		everything(tx, copies, "case_id, "+copyOrder, &ch.Copies, &wrong),
 		everything(tx, findings, "case_id, number", &ch.Findings, &wrong),
+		everything(tx, erasures, "entry", &ch.Erasures, &wrong),
 	)
 	if err != nil {
 		return evidence.Changes{}, nil, fmt.Errorf("read all nouns: %w", err)

@@ -35,6 +35,7 @@ var sameNouns = cmp.Options{
 	cmpopts.SortSlices(func(a, b evidence.Finding) bool {
 		return a.Case.String() < b.Case.String() || a.Case == b.Case && a.Number < b.Number
 	}),
+	cmpopts.SortSlices(func(a, b evidence.Erasure) bool { return a.Entry < b.Entry }),
 }
 
 // record puts an event of the lab into the ledger, with what Apply said of it.
@@ -165,6 +166,13 @@ func found(t testing.TB, tx *Tx, ch evidence.Changes) {
 		got, err := tx.Finding(want.Case, want.Number)
 		check(want, got, err)
 	}
+	for _, want := range ch.Erasures {
+		got, err := tx.Erasure(want.Case, want.Leaf)
+		check(want, got, err)
+		e, err := tx.EntryAt(want.Entry)
+		check(want.Residue, string(e.Payload), err)
+		check(true, e.Erased, nil)
+	}
 }
 
 // listed compares the lists with all there is.
@@ -196,6 +204,9 @@ func listed(t testing.TB, tx *Tx, all evidence.Changes) {
 		pendingOf = append(pendingOf, mine...)
 		lists.Copies = append(lists.Copies, copies...)
 		lists.Findings = append(lists.Findings, findings...)
+		erased, e := tx.Erasures(c.ID)
+		add(e)
+		lists.Erasures = append(lists.Erasures, erased...)
 	}
 	if diff := differ(all, lists); diff != "" || err != nil {
 		t.Fatalf("%v (-all +listed)\n%s", err, diff)

@@ -32,7 +32,7 @@ type mode struct {
 }
 
 var (
-	writing = mode{1, "&_txlock=immediate&_cache_size=-16384"}
+	writing = mode{1, "&_txlock=immediate&_cache_size=-16384&_secure_delete=on"}
 	reading = mode{8, "&_query_only=on"}
 )
 

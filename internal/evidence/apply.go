@@ -16,9 +16,11 @@ type EntryType string
 
 // The entry types that events use (the ledger knows more).
 const (
-	EventEntry EntryType = "event"
-	KeysEntry  EntryType = "keys"
-	SealEntry  EntryType = "seal"
+	EventEntry  EntryType = "event"
+	KeysEntry   EntryType = "keys"
+	SealEntry   EntryType = "seal"
+	AnchorEntry EntryType = "anchor"
+	EraseEntry  EntryType = "erase"
 )
 
 // Body is what happened. The set is closed: only this package adds members.
@@ -53,24 +55,28 @@ var rules map[Kind]rule
 
 func init() { // not a literal: the bodies' methods refer back to the table
 	rules = map[Kind]rule{
-		PersonEnrolled{}.kind():  {permission: identity.PersonEnrol, bootstrap: true, entry: KeysEntry, decode: decodeAs[PersonEnrolled]},
-		PersonRevoked{}.kind():   {permission: identity.PersonRevoke, entry: KeysEntry, decode: decodeAs[PersonRevoked]},
-		ServiceStarted{}.kind():  {service: true, entry: EventEntry, decode: decodeAs[ServiceStarted]},
-		CaseOpened{}.kind():      {permission: identity.CaseOpen, ofCase: true, entry: EventEntry, decode: decodeAs[CaseOpened]},
-		CaseClosed{}.kind():      {permission: identity.CaseClose, ofCase: true, entry: EventEntry, decode: decodeAs[CaseClosed]},
-		ExhibitAdded{}.kind():    {permission: identity.ExhibitAdd, ofCase: true, entry: EventEntry, decode: decodeAs[ExhibitAdded]},
-		IntakeDeclared{}.kind():  {permission: identity.IntakeDeclare, ofCase: true, entry: EventEntry, decode: decodeAs[IntakeDeclared]},
-		IntakeAbandoned{}.kind(): {permission: identity.IntakeAbandon, ofCase: true, entry: EventEntry, decode: decodeAs[IntakeAbandoned]},
-		CopySealed{}.kind():      {permission: identity.IntakeSeal, ofCase: true, entry: EventEntry, decode: decodeAs[CopySealed]},
-		CopyQuarantined{}.kind(): {service: true, ofCase: true, entry: EventEntry, decode: decodeAs[CopyQuarantined]},
-		CopyRequested{}.kind():   {permission: identity.CopyIssue, ofCase: true, entry: EventEntry, decode: decodeAs[CopyRequested]},
-		CopyIssued{}.kind():      {permission: identity.CopyIssue, ofCase: true, entry: EventEntry, decode: decodeAs[CopyIssued]},
-		ContentRead{}.kind():     {permission: identity.CopyFetch, service: true, ofCase: true, entry: EventEntry, decode: decodeAs[ContentRead]},
-		CopyReceived{}.kind():    {permission: identity.CopyFetch, ofCase: true, entry: EventEntry, decode: decodeAs[CopyReceived]},
-		CopyReturned{}.kind():    {permission: identity.CopyReturn, ofCase: true, entry: EventEntry, decode: decodeAs[CopyReturned]},
-		FixityChecked{}.kind():   {permission: identity.CopyVerify, service: true, ofCase: true, entry: EventEntry, decode: decodeAs[FixityChecked]},
-		AccessDenied{}.kind():    {service: true, ofCase: true, entry: EventEntry, decode: decodeAs[AccessDenied]},
-		CaseExported{}.kind():    {permission: identity.ExportCreate, service: true, ofCase: true, entry: SealEntry, decode: decodeAs[CaseExported]},
+		PersonEnrolled{}.kind():     {permission: identity.PersonEnrol, bootstrap: true, entry: KeysEntry, decode: decodeAs[PersonEnrolled]},
+		PersonRevoked{}.kind():      {permission: identity.PersonRevoke, entry: KeysEntry, decode: decodeAs[PersonRevoked]},
+		ServiceStarted{}.kind():     {service: true, entry: EventEntry, decode: decodeAs[ServiceStarted]},
+		CheckpointAnchored{}.kind(): {service: true, entry: AnchorEntry, decode: decodeAs[CheckpointAnchored]},
+		CaseOpened{}.kind():         {permission: identity.CaseOpen, ofCase: true, entry: EventEntry, decode: decodeAs[CaseOpened]},
+		CaseClosed{}.kind():         {permission: identity.CaseClose, ofCase: true, entry: EventEntry, decode: decodeAs[CaseClosed]},
+		HoldPlaced{}.kind():         {permission: identity.HoldPlace, ofCase: true, entry: EventEntry, decode: decodeAs[HoldPlaced]},
+		HoldLifted{}.kind():         {permission: identity.HoldLift, ofCase: true, entry: EventEntry, decode: decodeAs[HoldLifted]},
+		PayloadErased{}.kind():      {permission: identity.PayloadErase, ofCase: true, entry: EraseEntry, decode: decodeAs[PayloadErased]},
+		ExhibitAdded{}.kind():       {permission: identity.ExhibitAdd, ofCase: true, entry: EventEntry, decode: decodeAs[ExhibitAdded]},
+		IntakeDeclared{}.kind():     {permission: identity.IntakeDeclare, ofCase: true, entry: EventEntry, decode: decodeAs[IntakeDeclared]},
+		IntakeAbandoned{}.kind():    {permission: identity.IntakeAbandon, ofCase: true, entry: EventEntry, decode: decodeAs[IntakeAbandoned]},
+		CopySealed{}.kind():         {permission: identity.IntakeSeal, ofCase: true, entry: EventEntry, decode: decodeAs[CopySealed]},
+		CopyQuarantined{}.kind():    {service: true, ofCase: true, entry: EventEntry, decode: decodeAs[CopyQuarantined]},
+		CopyRequested{}.kind():      {permission: identity.CopyIssue, ofCase: true, entry: EventEntry, decode: decodeAs[CopyRequested]},
+		CopyIssued{}.kind():         {permission: identity.CopyIssue, ofCase: true, entry: EventEntry, decode: decodeAs[CopyIssued]},
+		ContentRead{}.kind():        {permission: identity.CopyFetch, service: true, ofCase: true, entry: EventEntry, decode: decodeAs[ContentRead]},
+		CopyReceived{}.kind():       {permission: identity.CopyFetch, ofCase: true, entry: EventEntry, decode: decodeAs[CopyReceived]},
+		CopyReturned{}.kind():       {permission: identity.CopyReturn, ofCase: true, entry: EventEntry, decode: decodeAs[CopyReturned]},
+		FixityChecked{}.kind():      {permission: identity.CopyVerify, service: true, ofCase: true, entry: EventEntry, decode: decodeAs[FixityChecked]},
+		AccessDenied{}.kind():       {service: true, ofCase: true, entry: EventEntry, decode: decodeAs[AccessDenied]},
+		CaseExported{}.kind():       {permission: identity.ExportCreate, service: true, ofCase: true, entry: SealEntry, decode: decodeAs[CaseExported]},
 	}
 }
 
@@ -94,7 +100,7 @@ type frame struct {
 }
 
 // Apply gives the state changes of an event, or says which law forbids it:
-// [ErrForbidden], [ErrStale], [ErrNotFound], [ErrExists], [ErrDigestsDiffer], a
+// [ErrForbidden], [ErrStale], [ErrNotFound], [ErrExists], [ErrHeld], [ErrDigestsDiffer], a
 // [TransitionError] or a [FieldError]. Any other error means that the view
 // could not be read. The signature and the payload's form are the caller's to check.
 func Apply(v View, e Event, at Position) (Changes, error) {

@@ -118,7 +118,7 @@ func (b CopyIssued) apply(f *frame) error {
 		return f.forbid(subject, "a %s copy is not issued", i.Class)
 	case i.By != f.event.Actor:
 		return f.forbid(subject, "only %s, who requested it, may issue it", i.By)
-	case b.Binding != Binding{i.Of, i.To, i.Purpose}:
+	case b.Of != i.Of, b.To != i.To, !sameText(b.Purpose, i.Purpose):
 		return field("body", "of, to and purpose are not those of the request")
 	}
 	master, err := f.releasable(CopyID{c.ID, i.Exhibit, i.Of})

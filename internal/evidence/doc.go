@@ -35,8 +35,12 @@
 //	person.enrolled    person     person.enrol     a principal, its key and roles (entry type keys)
 //	person.revoked     person     person.revoke    the key signs nothing from here on (keys)
 //	service.started    service    -                version, object store and what it can prove
+//	checkpoint.anchored service   -                which authorities time-stamped which checkpoint (anchor)
 //	case.opened        person     case.open
 //	case.closed        person     case.close       nothing comes in, no content leaves
+//	hold.placed        person     hold.place       a legal hold: nothing of the case is erased
+//	hold.lifted        person     hold.lift        one hold less
+//	payload.erased     person     payload.erase    an entry's payload is taken away (entry type erase)
 //	exhibit.added      person     exhibit.add      the original, where found and who witnessed
 //	intake.declared    person     intake.declare   an upload is announced, with its acquisition
 //	intake.abandoned   person     intake.abandon   an announced copy will not come
@@ -63,6 +67,33 @@
 // before; copy.returned. Working copies stay bound to their persons until they are
 // returned, and open findings stay open: closing decides neither. No event opens
 // the case again.
+//
+// # Holds
+//
+// A case, open or closed, is under any number of legal holds, each with a name, the
+// authority that demands it and a reason. A hold stops what would take something away:
+// while there is one, nothing of the case is erased ([ErrHeld]). It does not stop the
+// work, and a case is closed under it: closing takes nothing away. Whoever may erase
+// cannot lift a hold by the same role.
+//
+// # Erasure
+//
+// payload.erased takes the payload of an earlier entry of its case away, by number and
+// leaf hash. The envelope stays, with the hashes of payload and signature; so does the
+// signature, which nobody can check any more. In the payload's place stands its residue,
+// which the erasure carries and its actor signs: the same event with "[erased]" for every
+// text that somebody wrote in its body (titles, descriptions, names of witnesses and
+// places, reasons, purposes, file names, command lines), and with the SHA-256 of that word
+// for its salt, as with the true salt a guess at the text could be compared with the
+// envelope. [Residue] is the table. What the state is folded from stays: ids, references,
+// labels, principals, sizes, digests, objects. (So no name of a person belongs into a
+// reference or a label.) The nouns lose the texts with the entry: the state then is what a
+// replay comes to that reads the residue in the entry's place.
+//
+// Only entries of type event are erased: people, exports and erasures stay, and an entry
+// without a text in it has nothing to erase. The service holds the residue against the
+// payload before it records the erasure. Later nobody can: that the residue says the truth
+// of what is gone rests on that check and on who signed it.
 //
 // # Three hashes
 //

@@ -15,6 +15,8 @@ var (
 	ErrStale = errors.New("changed since it was last seen")
 	// ErrForbidden: the actor's roles do not carry the permission.
 	ErrForbidden = errors.New("not permitted")
+	// ErrHeld: a legal hold stands against it.
+	ErrHeld = errors.New("under the legal hold")
 	// ErrDigestsDiffer: the hashes that must agree do not.
 	ErrDigestsDiffer = errors.New("digests differ")
 	// ErrNotCanonical: the payload is not the one canonical form of its content.

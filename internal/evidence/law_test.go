@@ -22,24 +22,28 @@ var law = map[evidence.Kind]struct {
 	again      error               // of the same event once more; nil where it may be repeated
 	onBehalf   bool                // of somebody, who must be named
 }{
-	"person.enrolled":  {permission: identity.PersonEnrol, again: evidence.ErrExists},
-	"person.revoked":   {permission: identity.PersonRevoke, stale: true, again: errTransition},
-	"service.started":  {},
-	"case.opened":      {permission: identity.CaseOpen, again: evidence.ErrExists},
-	"case.closed":      {permission: identity.CaseClose, stale: true, again: errTransition},
-	"exhibit.added":    {permission: identity.ExhibitAdd, stale: true, again: evidence.ErrExists},
-	"intake.declared":  {permission: identity.IntakeDeclare, stale: true, again: evidence.ErrExists},
-	"intake.abandoned": {permission: identity.IntakeAbandon, stale: true, again: errTransition},
-	"copy.sealed":      {permission: identity.IntakeSeal, stale: true, again: errTransition},
-	"copy.quarantined": {stale: true, again: errTransition},
-	"copy.requested":   {permission: identity.CopyIssue, stale: true, again: evidence.ErrExists},
-	"copy.issued":      {permission: identity.CopyIssue, stale: true, again: errTransition},
-	"content.read":     {onBehalf: true},
-	"copy.received":    {permission: identity.CopyFetch},
-	"copy.returned":    {permission: identity.CopyReturn, stale: true, again: errTransition},
-	"fixity.checked":   {},
-	"access.denied":    {onBehalf: true},
-	"case.exported":    {onBehalf: true, again: evidence.ErrStale},
+	"person.enrolled":     {permission: identity.PersonEnrol, again: evidence.ErrExists},
+	"person.revoked":      {permission: identity.PersonRevoke, stale: true, again: errTransition},
+	"service.started":     {},
+	"case.opened":         {permission: identity.CaseOpen, again: evidence.ErrExists},
+	"case.closed":         {permission: identity.CaseClose, stale: true, again: errTransition},
+	"hold.placed":         {permission: identity.HoldPlace, stale: true, again: evidence.ErrExists},
+	"hold.lifted":         {permission: identity.HoldLift, stale: true, again: evidence.ErrNotFound},
+	"payload.erased":      {permission: identity.PayloadErase, stale: true, again: errTransition},
+	"exhibit.added":       {permission: identity.ExhibitAdd, stale: true, again: evidence.ErrExists},
+	"intake.declared":     {permission: identity.IntakeDeclare, stale: true, again: evidence.ErrExists},
+	"intake.abandoned":    {permission: identity.IntakeAbandon, stale: true, again: errTransition},
+	"copy.sealed":         {permission: identity.IntakeSeal, stale: true, again: errTransition},
+	"copy.quarantined":    {stale: true, again: errTransition},
+	"copy.requested":      {permission: identity.CopyIssue, stale: true, again: evidence.ErrExists},
+	"copy.issued":         {permission: identity.CopyIssue, stale: true, again: errTransition},
+	"content.read":        {onBehalf: true},
+	"copy.received":       {permission: identity.CopyFetch},
+	"copy.returned":       {permission: identity.CopyReturn, stale: true, again: errTransition},
+	"fixity.checked":      {},
+	"access.denied":       {onBehalf: true},
+	"case.exported":       {onBehalf: true, again: evidence.ErrStale},
+	"checkpoint.anchored": {},
 }
 
 // errTransition stands for any *TransitionError, and fieldErr for a *FieldError
@@ -153,7 +157,7 @@ func with(e evidence.Event, change func(*evidence.Event)) evidence.Event {
 }
 
 func empty(ch evidence.Changes) bool {
-	return len(ch.People)+len(ch.Cases)+len(ch.Exhibits)+len(ch.Intakes)+len(ch.Copies)+len(ch.Findings) == 0
+	return len(ch.People)+len(ch.Cases)+len(ch.Exhibits)+len(ch.Intakes)+len(ch.Copies)+len(ch.Findings)+len(ch.Erasures) == 0
 }
 
 // An actor who has seen the entry that last changed the subject is not stale; one
@@ -164,9 +168,11 @@ func TestStaleByOne(t *testing.T) {
 	holder, _ := s.Case(s.open)
 	idle, _ := s.Case(s.idle)
 	item, _ := s.Exhibit(s.open, "E-001")
+	under, _ := s.Case(s.held)
 	person, _ := s.Person("legal1")
 	for kind, changed := range map[evidence.Kind]int64{
 		"person.revoked": person.Changed, "case.closed": idle.Changed, "exhibit.added": holder.Changed,
+		"hold.placed": idle.Changed, "hold.lifted": under.Changed, "payload.erased": holder.Changed,
 		"intake.declared": item.Changed, "intake.abandoned": intake(s.pending), "copy.sealed": intake(s.pending),
 		"copy.quarantined": intake(s.pending), "copy.requested": s.copied("M1").Changed, "copy.issued": intake(s.requested),
 		"copy.returned": s.copied("W1").Changed,
@@ -209,6 +215,7 @@ func sorted(ch evidence.Changes) evidence.Changes {
 	order(ch.Intakes, func(i evidence.Intake) string { return i.Intake.String() })
 	order(ch.Copies, func(c evidence.Copy) string { return c.Case.String() + c.CopyID.String() })
 	order(ch.Findings, func(f evidence.Finding) string { return f.Case.String() + string(rune(f.Number)) })
+	order(ch.Erasures, func(e evidence.Erasure) string { return e.Leaf.String() })
 	return ch
 }
 

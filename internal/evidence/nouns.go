@@ -54,7 +54,8 @@ type Case struct {
 	State         State              `json:"state"`
 	Opened        Time               `json:"opened"`
 	OpenedBy      identity.Principal `json:"opened_by,omitempty"`
-	Findings      int                `json:"findings"` // how many were ever opened; numbers the next
+	Findings      int                `json:"findings"`        // how many were ever opened; numbers the next
+	Holds         []Hold             `json:"holds,omitempty"` // that it is under, in the order in which they were placed
 	Changed       int64              `json:"changed"`
 }
 

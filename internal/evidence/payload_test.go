@@ -78,16 +78,30 @@ func TestFields(t *testing.T) {
 		"revoked principal":      {func(s S) E { return edit(s, func(b *evidence.PersonRevoked) { b.Principal = "" }) }, "body.principal"},
 		"revoked for no reason":  {func(s S) E { return edit(s, func(b *evidence.PersonRevoked) { b.Reason = "" }) }, "body.reason"},
 		"no version":             {func(s S) E { return edit(s, func(b *evidence.ServiceStarted) { b.Version = "" }) }, "body.version"},
-		"unknown store":          {func(s S) E { return edit(s, func(b *evidence.ServiceStarted) { b.Store = "tape" }) }, "body.store"},
-		"no bucket":              {func(s S) E { return edit(s, func(b *evidence.ServiceStarted) { b.Bucket = "" }) }, "body.bucket"},
-		"unknown lock":           {func(s S) E { return edit(s, func(b *evidence.ServiceStarted) { b.Lock = "glue" }) }, "body.lock"},
-		"empty row":              {func(s S) E { return edit(s, func(b *evidence.ServiceStarted) { b.Missing = []string{"a", ""} }) }, "body.missing[1]"},
-		"many rows":              {func(s S) E { return edit(s, func(b *evidence.ServiceStarted) { b.Missing = make([]string, 101) }) }, "body.missing"},
-		"reference":              {func(s S) E { return edit(s, func(b *evidence.CaseOpened) { b.Reference = "../x" }) }, "body.reference"},
-		"case without title":     {func(s S) E { return edit(s, func(b *evidence.CaseOpened) { b.Title = "" }) }, "body.title"},
-		"empty jurisdiction":     {func(s S) E { return edit(s, func(b *evidence.CaseOpened) { b.Jurisdictions = []string{""} }) }, "body.jurisdictions[0]"},
-		"many jurisdictions":     {func(s S) E { return edit(s, func(b *evidence.CaseOpened) { b.Jurisdictions = make([]string, 21) }) }, "body.jurisdictions"},
-		"no retention":           {func(s S) E { return edit(s, func(b *evidence.CaseOpened) { b.RetainDays = 0 }) }, "body.retain_days"},
+		"anchor of nothing":      {func(s S) E { return edit(s, func(b *evidence.CheckpointAnchored) { b.Size = 0 }) }, "body.size"},
+		"anchor of no note":      {func(s S) E { return edit(s, func(b *evidence.CheckpointAnchored) { b.Note = digest.SHA256{} }) }, "body.note"},
+		"anchor without tokens":  {func(s S) E { return edit(s, func(b *evidence.CheckpointAnchored) { b.Tokens = nil }) }, "body.tokens"},
+		"an authority twice": {func(s S) E {
+			return edit(s, func(b *evidence.CheckpointAnchored) { b.Tokens = slices.Repeat(b.Tokens[:1], 2) })
+		}, "body.tokens[1].authority"},
+		"an authority's path": {func(s S) E { return edit(s, func(b *evidence.CheckpointAnchored) { b.Tokens[0].Authority = "../x" }) }, "body.tokens[0].authority"},
+		"a serial in hex":     {func(s S) E { return edit(s, func(b *evidence.CheckpointAnchored) { b.Tokens[0].Serial = "0x1" }) }, "body.tokens[0].serial"},
+		"a token without a hash": {func(s S) E {
+			return edit(s, func(b *evidence.CheckpointAnchored) { b.Tokens[0].SHA256 = digest.SHA256{} })
+		}, "body.tokens[0].sha256"},
+		"a token without a time": {func(s S) E {
+			return edit(s, func(b *evidence.CheckpointAnchored) { b.Tokens[0].Time = evidence.Time{} })
+		}, "body.tokens[0].time"},
+		"unknown store":      {func(s S) E { return edit(s, func(b *evidence.ServiceStarted) { b.Store = "tape" }) }, "body.store"},
+		"no bucket":          {func(s S) E { return edit(s, func(b *evidence.ServiceStarted) { b.Bucket = "" }) }, "body.bucket"},
+		"unknown lock":       {func(s S) E { return edit(s, func(b *evidence.ServiceStarted) { b.Lock = "glue" }) }, "body.lock"},
+		"empty row":          {func(s S) E { return edit(s, func(b *evidence.ServiceStarted) { b.Missing = []string{"a", ""} }) }, "body.missing[1]"},
+		"many rows":          {func(s S) E { return edit(s, func(b *evidence.ServiceStarted) { b.Missing = make([]string, 101) }) }, "body.missing"},
+		"reference":          {func(s S) E { return edit(s, func(b *evidence.CaseOpened) { b.Reference = "../x" }) }, "body.reference"},
+		"case without title": {func(s S) E { return edit(s, func(b *evidence.CaseOpened) { b.Title = "" }) }, "body.title"},
+		"empty jurisdiction": {func(s S) E { return edit(s, func(b *evidence.CaseOpened) { b.Jurisdictions = []string{""} }) }, "body.jurisdictions[0]"},
+		"many jurisdictions": {func(s S) E { return edit(s, func(b *evidence.CaseOpened) { b.Jurisdictions = make([]string, 21) }) }, "body.jurisdictions"},
+		"no retention":       {func(s S) E { return edit(s, func(b *evidence.CaseOpened) { b.RetainDays = 0 }) }, "body.retain_days"},
 		"retention for ever": {func(s S) E {
 			return edit(s, func(b *evidence.CaseOpened) { b.RetainDays = evidence.MaxRetainDays + 1 })
 		}, "body.retain_days"},
@@ -486,7 +500,7 @@ func FuzzParse(f *testing.F) {
 // be read.
 func lawful(err error) bool {
 	for _, sentinel := range []error{
-		evidence.ErrForbidden, evidence.ErrStale, evidence.ErrNotFound, evidence.ErrExists, evidence.ErrDigestsDiffer,
+		evidence.ErrForbidden, evidence.ErrStale, evidence.ErrNotFound, evidence.ErrExists, evidence.ErrDigestsDiffer, evidence.ErrHeld,
 	} {
 		if errors.Is(err, sentinel) {
 			return true

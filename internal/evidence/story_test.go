@@ -2,6 +2,7 @@ package evidence_test
 
 import (
 	"crypto/sha256"
+	"slices"
 	"testing"
 
 	"github.com/google/uuid"
@@ -18,6 +19,7 @@ import (
 //	                    W2 came back; W3 issued, then found damaged; W4 issued
 //	             E-002  nothing yet
 //	case idle           nothing yet
+//	case held           nothing yet, and under the hold court-1
 //	case closed  E-001  M1 sealed; M2 sealed from the intake late; M3 found damaged;
 //	                    W1 and W2 issued to analyst1, W1 fetched
 //
@@ -25,7 +27,7 @@ import (
 // has been revoked.
 type story struct {
 	*evidencetest.Lab
-	open, idle, closed       evidence.CaseID
+	open, idle, held, closed evidence.CaseID
 	pending, requested, late uuid.UUID
 	sealed, abandoned        uuid.UUID
 }
@@ -48,6 +50,9 @@ func tell(t testing.TB) *story {
 	do("examiner1", s.open, evidence.CaseOpened{Reference: "2026-0001", Title: "Open", RetainDays: 365})
 	do("examiner1", s.closed, evidence.CaseOpened{Reference: "2026-0002", Title: "Closed", RetainDays: 1})
 	do("examiner1", s.idle, evidence.CaseOpened{Reference: "2026-0004", Title: "Idle", RetainDays: 1})
+	s.held = s.CaseID()
+	do("examiner1", s.held, evidence.CaseOpened{Reference: "2026-0005", Title: "Held", RetainDays: 1})
+	do("legal1", s.held, evidence.HoldPlaced{Name: "court-1", Authority: "court", Reason: "appeal"})
 	for _, c := range []evidence.CaseID{s.open, s.closed} {
 		do("custodian1", c, exhibit("E-001"))
 	}
@@ -159,6 +164,17 @@ func (s *story) exported() evidence.CaseExported {
 	}
 }
 
+// erased is the erasure of the first exhibit's description.
+func (s *story) erased() evidence.PayloadErased {
+	b, err := s.Erase(slices.IndexFunc(s.Past, func(e evidencetest.Entry) bool {
+		return e.Case == s.open && e.Kind() == "exhibit.added"
+	}))
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
 // good gives, for every kind of event, one that may happen next.
 func (s *story) good() map[evidence.Kind]evidence.Event {
 	none := evidence.CaseID{}
@@ -171,10 +187,19 @@ func (s *story) good() map[evidence.Kind]evidence.Event {
 		s.Event(identity.Service, none, evidence.ServiceStarted{
 			Version: "1", Store: "s3", Bucket: "vault", Lock: "compliance", Missing: []string{"checksums"},
 		}),
+		s.Event(identity.Service, none, evidence.CheckpointAnchored{
+			Size: 7, Root: digest.SHA256{1}, Note: digest.SHA256{2}, Tokens: []evidence.AnchorToken{
+				{Authority: "tsa-1", Serial: "0", SHA256: digest.SHA256{3}, Time: s.Position(evidence.Event{}).Time},
+				{Authority: "tsa-2", Serial: "12", SHA256: digest.SHA256{4}, Time: s.Position(evidence.Event{}).Time},
+			},
+		}),
 		s.Event("examiner1", s.CaseID(), evidence.CaseOpened{
 			Reference: "2026-0003", Title: "New", Jurisdictions: []string{"DE"}, RetainDays: 30,
 		}),
 		s.Event("examiner1", s.idle, evidence.CaseClosed{Reason: "done"}),
+		s.Event("legal1", s.idle, evidence.HoldPlaced{Name: "court-1", Authority: "court", Reason: "appeal"}),
+		s.Event("legal1", s.held, evidence.HoldLifted{Name: "court-1", Authority: "court", Reason: "judgment"}),
+		s.Event("custodian1", s.open, s.erased()),
 		s.Event("custodian1", s.open, exhibit("E-003")),
 		s.Event("examiner1", s.open, declared(s.ID())),
 		s.Event("examiner1", s.open, evidence.IntakeAbandoned{Intake: s.pending, Reason: "cut"}),

@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 
@@ -27,11 +28,17 @@ type View interface {
 	Intake(uuid.UUID) (Intake, error)
 	// Pending gives the intakes of the case that are declared and have not ended, by id.
 	Pending(CaseID) ([]Intake, error)
+	// Intakes gives all intakes of the case, by id.
+	Intakes(CaseID) ([]Intake, error)
 	Copy(CopyID) (Copy, error)
+	// Copies gives all copies of the case, in one order.
+	Copies(CaseID) ([]Copy, error)
 	Finding(c CaseID, number int) (Finding, error)
 	// Entry gives the case sequence number of the entry with that leaf hash in
 	// the chain of that case.
 	Entry(CaseID, digest.SHA256) (int64, error)
+	// Erasure tells that the entry of that case with that leaf hash was erased.
+	Erasure(CaseID, digest.SHA256) (Erasure, error)
 	// Length gives how many entries the chain of that case has: none is no error.
 	Length(CaseID) (int64, error)
 }
@@ -45,6 +52,7 @@ type Changes struct {
 	Intakes  []Intake
 	Copies   []Copy
 	Findings []Finding
+	Erasures []Erasure
 }
 
 // Memory is a [View] in memory. The zero value is an empty ledger's state.
@@ -58,6 +66,7 @@ type Memory struct {
 	intakes    map[uuid.UUID]Intake
 	copies     map[CopyID]Copy
 	findings   map[findingID]Finding
+	erasures   map[erasureID]Erasure
 	entries    map[CaseID]map[digest.SHA256]int64
 	lengths    map[CaseID]int64
 }
@@ -72,12 +81,17 @@ type findingID struct {
 	number int
 }
 
+type erasureID struct {
+	c    CaseID
+	leaf digest.SHA256
+}
+
 // NewMemory gives the state of an empty ledger.
 func NewMemory() *Memory {
 	return &Memory{
 		people: map[identity.Principal]Person{}, cases: map[CaseID]Case{}, references: map[Name]CaseID{},
 		exhibits: map[exhibitID]Exhibit{}, labels: map[exhibitID]Name{}, intakes: map[uuid.UUID]Intake{}, copies: map[CopyID]Copy{},
-		findings: map[findingID]Finding{}, entries: map[CaseID]map[digest.SHA256]int64{}, lengths: map[CaseID]int64{},
+		findings: map[findingID]Finding{}, erasures: map[erasureID]Erasure{}, entries: map[CaseID]map[digest.SHA256]int64{}, lengths: map[CaseID]int64{},
 	}
 }
 
@@ -128,14 +142,39 @@ func (m *Memory) Intake(id uuid.UUID) (Intake, error) { return get(m.intakes, id
 
 // Pending implements [View].
 func (m *Memory) Pending(c CaseID) ([]Intake, error) {
-	var pending []Intake
+	return m.those(func(i Intake) bool { return i.Case == c && i.State == Declared }), nil
+}
+
+// Intakes implements [View].
+func (m *Memory) Intakes(c CaseID) ([]Intake, error) {
+	return m.those(func(i Intake) bool { return i.Case == c }), nil
+}
+
+func (m *Memory) those(is func(Intake) bool) []Intake {
+	var list []Intake
 	for _, i := range m.intakes {
-		if i.Case == c && i.State == Declared {
-			pending = append(pending, i)
+		if is(i) {
+			list = append(list, i)
 		}
 	}
-	slices.SortFunc(pending, func(x, y Intake) int { return bytes.Compare(x.Intake[:], y.Intake[:]) })
-	return pending, nil
+	slices.SortFunc(list, func(x, y Intake) int { return bytes.Compare(x.Intake[:], y.Intake[:]) })
+	return list
+}
+
+// Copies implements [View]: by exhibit and class, then by number.
+func (m *Memory) Copies(c CaseID) ([]Copy, error) {
+	var list []Copy
+	for id, one := range m.copies {
+		if id.Case == c {
+			list = append(list, one)
+		}
+	}
+	order := []Class{Master, Working, Derived}
+	slices.SortFunc(list, func(x, y Copy) int {
+		return cmp.Or(cmp.Compare(x.Exhibit, y.Exhibit), cmp.Compare(slices.Index(order, x.Class), slices.Index(order, y.Class)),
+			cmp.Compare(len(x.Number), len(y.Number)), cmp.Compare(x.Number, y.Number))
+	})
+	return list, nil
 }
 
 // Copy implements [View].
@@ -144,6 +183,11 @@ func (m *Memory) Copy(id CopyID) (Copy, error) { return get(m.copies, id) }
 // Finding implements [View].
 func (m *Memory) Finding(c CaseID, number int) (Finding, error) {
 	return get(m.findings, findingID{c, number})
+}
+
+// Erasure implements [View].
+func (m *Memory) Erasure(c CaseID, leaf digest.SHA256) (Erasure, error) {
+	return get(m.erasures, erasureID{c, leaf})
 }
 
 // Entry implements [View].
@@ -187,6 +231,9 @@ func (m *Memory) Save(ch Changes) {
 	for _, f := range ch.Findings {
 		m.findings[findingID{f.Case, f.Number}] = f
 	}
+	for _, e := range ch.Erasures {
+		m.erasures[erasureID{e.Case, e.Leaf}] = e
+	}
 }
 
 // All gives every noun of the state, in no particular order.
@@ -209,6 +256,9 @@ func (m *Memory) All() Changes {
 	}
 	for _, f := range m.findings {
 		ch.Findings = append(ch.Findings, f)
+	}
+	for _, e := range m.erasures {
+		ch.Erasures = append(ch.Erasures, e)
 	}
 	return ch
 }

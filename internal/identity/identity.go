@@ -20,6 +20,9 @@
 //	case.open       -              -          x         -        -      -        -         -
 //	case.close      -              -          x         -        -      -        -         -
 //	case.read       -              x          x         x        x      x        -         -
+//	hold.place      x              x          -         -        x      -        -         -
+//	hold.lift       x              -          -         -        x      -        -         -
+//	payload.erase   -              x          -         -        -      -        -         -
 //	exhibit.add     -              x          x         -        -      -        -         -
 //	exhibit.read    -              x          x         x        x      x        -         -
 //	intake.declare  -              -          x         -        -      -        -         -
@@ -39,7 +42,8 @@
 //
 // The administrator decides who may see evidence and so sees none by that role
 // alone. The examiner fetches working copies because a lab may be one person.
-// The custodian, not the examiner who made a copy, decides its findings. The
+// The custodian, not the examiner who made a copy, decides its findings. Who may
+// lift a hold is not who may erase: what was held goes by two hands. The
 // screener learns that things exist and their state, no personal data and no
 // content. The role "service" belongs to the principal "custodyd" and cannot
 // be given to a person.

@@ -38,6 +38,9 @@ const (
 	CaseOpen      Permission = "case.open"
 	CaseClose     Permission = "case.close"
 	CaseRead      Permission = "case.read"
+	HoldPlace     Permission = "hold.place"
+	HoldLift      Permission = "hold.lift"
+	PayloadErase  Permission = "payload.erase"
 	ExhibitAdd    Permission = "exhibit.add"
 	ExhibitRead   Permission = "exhibit.read"
 	IntakeDeclare Permission = "intake.declare"
@@ -59,7 +62,7 @@ const (
 // permissions are all permissions, in the order of the package comment.
 var permissions = []Permission{
 	PersonEnrol, PersonRevoke, PersonRead,
-	CaseOpen, CaseClose, CaseRead,
+	CaseOpen, CaseClose, CaseRead, HoldPlace, HoldLift, PayloadErase,
 	ExhibitAdd, ExhibitRead,
 	IntakeDeclare, IntakeUpload, IntakeSeal, IntakeAbandon,
 	CopyIssue, CopyFetch, CopyReturn, CopyRead, CopyVerify,
@@ -75,10 +78,10 @@ var roles = []Role{
 // allowed is the table. What is not in it is denied.
 var allowed = map[Role][]Permission{
 	RoleAdministrator: {
-		PersonEnrol, PersonRevoke, PersonRead, StatusRead,
+		PersonEnrol, PersonRevoke, PersonRead, HoldPlace, HoldLift, StatusRead,
 	},
 	RoleCustodian: {
-		PersonRead, CaseRead, ExhibitAdd, ExhibitRead, IntakeAbandon,
+		PersonRead, CaseRead, HoldPlace, PayloadErase, ExhibitAdd, ExhibitRead, IntakeAbandon,
 		CopyIssue, CopyReturn, CopyRead, CopyVerify, HistoryRead, FindingDecide, StatusRead,
 	},
 	RoleExaminer: {
@@ -91,7 +94,7 @@ var allowed = map[Role][]Permission{
 		CaseRead, ExhibitRead, CopyFetch, CopyReturn, CopyRead, CopyVerify, StatusRead,
 	},
 	RoleLegal: {
-		PersonRead, CaseRead, ExhibitRead, CopyRead, CopyVerify, HistoryRead, ExportCreate, StatusRead,
+		PersonRead, CaseRead, HoldPlace, HoldLift, ExhibitRead, CopyRead, CopyVerify, HistoryRead, ExportCreate, StatusRead,
 	},
 	RoleAuditor: {
 		PersonRead, CaseRead, ExhibitRead, CopyRead, CopyVerify, HistoryRead, LedgerRead, StatusRead,

@@ -20,6 +20,12 @@ func (l *Line) body(body evidence.Body, names Names) {
 		if len(b.Missing) > 0 {
 			l.What += ", which cannot do: " + strings.Join(b.Missing, ", ")
 		}
+	case evidence.CheckpointAnchored:
+		var stamps []string
+		for _, t := range b.Tokens {
+			stamps = append(stamps, fmt.Sprintf("%s at %s", t.Authority, t.Time))
+		}
+		l.What = fmt.Sprintf("had the checkpoint of the first %d entries time-stamped by %s", b.Size, strings.Join(stamps, ", "))
 	case evidence.CaseOpened:
 		l.What = fmt.Sprintf("opened the case %s, %q, what is sealed to be locked for %d day(s)", b.Reference, b.Title, b.RetainDays)
 		if len(b.Jurisdictions) > 0 {
@@ -27,6 +33,12 @@ func (l *Line) body(body evidence.Body, names Names) {
 		}
 	case evidence.CaseClosed:
 		l.What, l.Why = "closed the case", b.Reason
+	case evidence.HoldPlaced:
+		l.What, l.Why = fmt.Sprintf("put the case under the legal hold %s, on the authority of %s", b.Name, b.Authority), b.Reason
+	case evidence.HoldLifted:
+		l.What, l.Why = fmt.Sprintf("lifted the legal hold %s, on the authority of %s", b.Name, b.Authority), b.Reason
+	case evidence.PayloadErased:
+		l.What, l.Why = fmt.Sprintf("erased the payload of entry %d, on the authority of %s", b.Entry, b.Authority), b.Reason
 	case evidence.ExhibitAdded:
 		l.exhibit(evidence.ExhibitDescription(b))
 	case evidence.IntakeDeclared:

@@ -54,9 +54,13 @@ func TestSentence(t *testing.T) {
 	}{
 		{evidence.PersonEnrolled{Principal: "analyst1", Name: "Anton Analyst", Roles: identity.Roles{"analyst"}, Key: key}, []string{"enrolled Anton Analyst (analyst1) as analyst with the key SHA256:"}},
 		{evidence.PersonRevoked{Principal: "analyst1", Reason: "left"}, []string{"revoked Anton Analyst (analyst1), because: left"}},
+		{evidence.CheckpointAnchored{Size: 7, Tokens: []evidence.AnchorToken{{Authority: "lab2"}}}, []string{"had the checkpoint of the first 7 entries time-stamped by lab2 at "}},
 		{evidence.ServiceStarted{Version: "1.0", Store: "s3", Bucket: "b", Lock: "none", Missing: []string{"object lock"}}, []string{"started 1.0 on the s3 store b, lock none, which cannot do: object lock"}},
 		{evidence.CaseOpened{Reference: "C-1", Title: "T", Jurisdictions: []string{"DE", "CH"}, RetainDays: 9}, []string{`opened the case C-1, "T"`, "9 day(s)", "jurisdictions DE, CH"}},
 		{evidence.CaseClosed{Reason: "final"}, []string{"closed the case, because: final"}},
+		{evidence.HoldPlaced{Name: "H-1", Authority: "court", Reason: "appeal"}, []string{"put the case under the legal hold H-1, on the authority of court, because: appeal"}},
+		{evidence.HoldLifted{Name: "H-1", Authority: "court", Reason: "judgment"}, []string{"lifted the legal hold H-1, on the authority of court, because: judgment"}},
+		{evidence.PayloadErased{Entry: 7, Authority: "court", Reason: "ordered"}, []string{"erased the payload of entry 7, on the authority of court, because: ordered"}},
 		{
 			evidence.ExhibitAdded{Label: "E-1", Kind: "disk", Make: "M", Model: "X", Serial: "S", FoundBy: "F", FoundAt: "P", FoundOn: "Monday", Witness: "W", Note: "wet"},
 			[]string{"took the exhibit E-1 into custody, a disk (M X serial S), found by F on Monday, at P, witnessed by W; with tool 1; note: wet"},

@@ -21,7 +21,7 @@ func (l *Lab) Draw(choose func(n int) int) evidence.Event {
 	}
 	d := draw{l, choose}
 	c := pick(d, l.Cases)
-	kind := choose(24)
+	kind := choose(28)
 	var e evidence.Event
 	switch kind {
 	case 0:
@@ -50,10 +50,40 @@ func (l *Lab) Draw(choose func(n int) int) evidence.Event {
 				Version: "2", Store: "s3", Bucket: "vault", Lock: "compliance",
 			}))
 		}
+	case 24, 25, 26, 27:
+		e = d.erasing(kind, c)
 	default:
 		e = d.ofCase(kind, c)
 	}
 	return d.restless(e)
+}
+
+// erasing gives a hold, its end, or an erasure. What an erasure leaves is always that
+// of the entry it names: the law cannot know, and the service sees to it.
+func (d draw) erasing(kind int, c evidence.CaseID) evidence.Event {
+	if c.IsZero() {
+		c = d.CaseID()
+	}
+	name := pick(d, []evidence.Name{"court-1", "court-2"})
+	if holder, err := d.Case(c); err == nil && len(holder.Holds) > 0 && d.choose(3) > 0 {
+		kind, name = 25, pick(d, holder.Holds).Name // or nothing would ever be erased
+	}
+	switch kind {
+	case 24:
+		return d.Event(d.actor("legal1"), c, evidence.HoldPlaced{Name: name, Authority: "court", Reason: "appeal"})
+	case 25:
+		return d.Event(d.actor("legal1"), c, evidence.HoldLifted{Name: name, Authority: "court", Reason: "judgment"})
+	}
+	for range 20 {
+		n := d.choose(len(d.Past))
+		if b, err := d.Erase(n); err == nil {
+			if d.choose(20) > 0 {
+				c = d.Past[n].Case
+			}
+			return d.Event(d.actor("custodian1"), c, b)
+		}
+	}
+	return d.Event(d.actor("legal1"), c, evidence.HoldLifted{Name: name, Authority: "court", Reason: "judgment"})
 }
 
 type draw struct {
@@ -120,13 +150,13 @@ func (d draw) ofCase(kind int, c evidence.CaseID) evidence.Event {
 		c = d.CaseID()
 	}
 	var intakes []uuid.UUID
-	for _, id := range d.Intakes {
+	for _, id := range d.Declared {
 		if i, err := d.Intake(id); err == nil && (i.State == evidence.Declared || d.choose(8) == 0) {
 			intakes = append(intakes, id)
 		}
 	}
 	id := pick(d, intakes)
-	copied, _ := d.Copy(pick(d, d.Copies))
+	copied, _ := d.Copy(pick(d, d.Deposited))
 	label := pick(d, []evidence.Name{"E-001", "E-002"})
 	switch kind {
 	case 4:
@@ -161,7 +191,7 @@ func (d draw) declared(label evidence.Name) evidence.IntakeDeclared {
 	}
 	switch d.choose(6) {
 	case 0:
-		b.Intake = pick(d, append(d.Intakes, b.Intake))
+		b.Intake = pick(d, append(d.Declared, b.Intake))
 	case 1:
 		b.Declared = Digests(b.Intake.String())
 	case 2:
@@ -275,7 +305,7 @@ func (d draw) ofCopy(kind int, copied evidence.Copy, other evidence.CaseID) evid
 
 // fetched gives a copy that is with its person, if there is one.
 func (d draw) fetched(other evidence.Copy) evidence.Copy {
-	for _, id := range d.Copies {
+	for _, id := range d.Deposited {
 		if c, err := d.Copy(id); err == nil && c.Fetched != nil && c.State == evidence.Issued {
 			other = c
 		}

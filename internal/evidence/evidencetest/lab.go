@@ -81,13 +81,21 @@ func WithSHA256(set digest.Set, content string) digest.Set {
 // Lab is a ledger's state and what its people know of it.
 type Lab struct {
 	*evidence.Memory
-	Chains  map[evidence.CaseID][]digest.SHA256 // leaf hashes of the recorded entries
-	Cases   []evidence.CaseID                   // in the order in which they were opened
-	Intakes []uuid.UUID                         // in the order in which they were declared
-	Copies  []evidence.CopyID                   // in the order in which they were deposited
+	Chains    map[evidence.CaseID][]digest.SHA256 // leaf hashes of the recorded entries
+	Past      []Entry                             // all that was recorded
+	Cases     []evidence.CaseID                   // in the order in which they were opened
+	Declared  []uuid.UUID                         // intakes in the order in which they were declared
+	Deposited []evidence.CopyID                   // copies in the order in which they were
 
 	clock time.Time
 	drawn uint64
+}
+
+// Entry is what was recorded, whose number is its place among all.
+type Entry struct {
+	evidence.Event
+	Leaf digest.SHA256
+	At   evidence.Position
 }
 
 // New gives an empty lab. Its clock moves by a second with each event.
@@ -147,6 +155,7 @@ func (l *Lab) Position(e evidence.Event) evidence.Position {
 
 // Record puts an event, whose changes Apply gave, at the end of the lab's ledger.
 func (l *Lab) Record(e evidence.Event, leaf digest.SHA256, ch evidence.Changes) {
+	l.Past = append(l.Past, Entry{e, leaf, l.Position(e)})
 	l.Memory.Record(e.Case, leaf, int64(len(l.Chains[e.Case])))
 	l.Chains[e.Case] = append(l.Chains[e.Case], leaf)
 	for _, c := range ch.Cases {
@@ -156,12 +165,12 @@ func (l *Lab) Record(e evidence.Event, leaf digest.SHA256, ch evidence.Changes) 
 	}
 	for _, i := range ch.Intakes {
 		if _, err := l.Intake(i.Intake); err != nil {
-			l.Intakes = append(l.Intakes, i.Intake)
+			l.Declared = append(l.Declared, i.Intake)
 		}
 	}
 	for _, c := range ch.Copies {
 		if _, err := l.Copy(c.CopyID); err != nil {
-			l.Copies = append(l.Copies, c.CopyID)
+			l.Deposited = append(l.Deposited, c.CopyID)
 		}
 	}
 	l.Save(ch)
@@ -237,6 +246,18 @@ func (l *Lab) Facts(id uuid.UUID, found string) evidence.Facts {
 	return b
 }
 
+// Erase gives the erasure of what was recorded with that number, of a case.
+func (l *Lab) Erase(n int) (evidence.PayloadErased, error) {
+	left, err := evidence.Residue(l.Past[n].Event)
+	if err != nil {
+		return evidence.PayloadErased{}, err
+	}
+	residue, err := left.Encode()
+	return evidence.PayloadErased{
+		Entry: int64(n), Leaf: l.Past[n].Leaf, Authority: "court", Reason: "ordered", Residue: residue,
+	}, err
+}
+
 // Clone gives a lab that goes its own way from here.
 func (l *Lab) Clone() *Lab {
 	c := New()
@@ -247,7 +268,7 @@ func (l *Lab) Clone() *Lab {
 			c.Memory.Record(id, leaf, int64(n))
 		}
 	}
-	c.Cases, c.Intakes, c.Copies = slices.Clone(l.Cases), slices.Clone(l.Intakes), slices.Clone(l.Copies)
+	c.Cases, c.Declared, c.Deposited, c.Past = slices.Clone(l.Cases), slices.Clone(l.Declared), slices.Clone(l.Deposited), slices.Clone(l.Past)
 	c.clock, c.drawn = l.clock, l.drawn
 	return c
 }
