@@ -19,6 +19,7 @@ import (
 type Options struct {
 	Policy   *Policy       // nil: nobody is believed, and the verdict is at best incomplete
 	Workers  int           // 0: one for each core
+	Complete bool          // a bundle from which something is withheld is incomplete
 	Progress func(n int64) // told the bytes of evidence and files that were hashed, from any goroutine
 }
 
@@ -80,8 +81,8 @@ type judge struct {
 	chains *ledger.CaseChecker
 	id     ledger.CaseID // the bundle's case
 	replay
+	disclosure
 	seqs    map[int64]bool
-	signers []byte // allowed_signers, as the entries say
 	last    *entry // newest of the case
 	sources map[evidence.CopyID]string
 	copies  map[evidence.CopyID]evidence.Copy
@@ -276,6 +277,7 @@ func (j *judge) limits() {
 		j.r.unchecked(true, "whose key signed the checkpoint: there is no policy for %s. "+
 			"Get one where the ledger is known (custody-cli setup writes it), or compare the key by hand: %s", origin, j.key)
 	}
+	j.limitsOfDisclosure()
 	if e := j.r.Export; e != nil {
 		j.r.unchecked(false, "what happened after entry %d, the export", e.Entry)
 	}

@@ -32,6 +32,7 @@ type entry struct {
 	event              *evidence.Event
 	newer              *newer             // instead of event: what this program does not know
 	key                identity.PublicKey // that must have signed; zero: not known
+	withheld           string             // instead of the payload: why it is not there
 	rekeyed            bool               // keys may have changed before it in ways that this program does not know
 
 	found []Finding
@@ -48,15 +49,18 @@ func (j *judge) entries(ctx context.Context) error {
 		j.chains = ledger.NewCaseChecker(j.origin())
 		return nil // a fault of the container
 	}
+	var newest ledger.Envelope // of any case: the export
 	err := j.lines(ctx, func(line []byte) error {
 		if e, err := ledger.ParseEnvelope(line); err == nil && !e.Case.IsZero() {
-			j.id = e.Case // that of the newest entry of any case: the export
+			newest = e
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+	j.id = newest.Case
+	j.disclose(newest)
 	j.chains = ledger.NewCaseChecker(j.origin(), ledger.CaseID{}, j.id)
 	var batch []*entry
 	err = j.lines(ctx, func(line []byte) error {
@@ -166,6 +170,9 @@ func (j *judge) look(e *entry) {
 		e.checkSignatureHash(path)
 	}
 	path = bundle.EntryPath(bundle.KindPayload, e.seq)
+	if j.withheldPayload(e, path) {
+		return
+	}
 	if e.payload, err = j.b.ReadFile(path); err != nil {
 		e.find(CodePayloadMissing, "%s", missing(path, err))
 	} else {

@@ -18,7 +18,12 @@ func (j *judge) objects(ctx context.Context) error {
 	for i := range j.r.Copies {
 		c := &j.r.Copies[i]
 		for _, role := range besides {
-			if o, ok := j.copies[c.id].Object(role); ok {
+			o, ok := j.copies[c.id].Object(role)
+			switch {
+			case !ok:
+			case j.repeats(j.copies[c.id], role):
+				j.leftOut(c, o)
+			default:
 				j.object(c, o)
 			}
 		}

@@ -57,8 +57,11 @@ func (j *judge) follow(e *entry) {
 	if e.envelope.Case == j.id {
 		j.last = e
 	}
+	j.noteDisclosed(e)
 	if e.event != nil {
-		j.signers = bundle.AppendSigner(j.signers, e.event.Body)
+		if !j.pseudonymous {
+			j.signers = bundle.AppendSigner(j.signers, e.event.Body)
+		}
 		j.noteFacts(*e.event)
 	}
 	j.happened(e)
@@ -72,10 +75,21 @@ type replay struct {
 	// know; rekeyed: it was of type keys.
 	unknown map[evidence.CaseID]bool
 	rekeyed bool
+	// without are the chains in which a payload is withheld; unjudged the entries that the
+	// law forbids without it.
+	without  map[evidence.CaseID]bool
+	unjudged []int64
+	// Of a pseudonymous bundle there are no people, but the keys that principals sign with.
+	pseudonymous bool
+	keys         map[identity.Principal]identity.PublicKey
+	signers      []byte // allowed_signers, as the entries say
 }
 
 func newReplay() replay {
-	return replay{state: evidence.NewMemory(), ids: map[uuid.UUID]int64{}, unknown: map[evidence.CaseID]bool{}}
+	return replay{
+		state: evidence.NewMemory(), ids: map[uuid.UUID]int64{}, unknown: map[evidence.CaseID]bool{},
+		without: map[evidence.CaseID]bool{}, keys: map[identity.Principal]identity.PublicKey{},
+	}
 }
 
 // happened takes an entry into the state, if the law allows what happened.
@@ -86,6 +100,8 @@ func (r *replay) happened(e *entry) {
 		r.apply(e)
 	case e.newer != nil:
 		r.pass(e)
+	case e.withheld != "":
+		r.withhold(e)
 	}
 	r.state.Record(evidence.CaseID(e.envelope.Case), digest.SHA256(e.leaf), e.envelope.CaseSeq)
 }
@@ -97,9 +113,12 @@ func (r *replay) apply(e *entry) {
 	if export, ok := event.Body.(evidence.CaseExported); ok && !r.endsHold(e, export) {
 		return
 	}
-	changes, err := evidence.Apply(r.state, event, evidence.Position{
-		CaseSeq: e.envelope.CaseSeq, Time: evidence.TimeOf(e.envelope.Time.Std()),
-	})
+	at := evidence.Position{CaseSeq: e.envelope.CaseSeq, Time: evidence.TimeOf(e.envelope.Time.Std())}
+	changes, err := evidence.Apply(r.view(), event, at)
+	if err != nil && r.rests(event, err) {
+		r.unjudged = append(r.unjudged, e.seq)
+		changes, err = evidence.Stated(r.state, event, at), nil
+	}
 	if err != nil {
 		e.find(r.building(CodeLaw, event.Case), "%s by %s: %v", event.Kind(), event.Actor, err)
 		return
@@ -141,6 +160,9 @@ func (r *replay) once(e *entry, id uuid.UUID) {
 // keyOf gives the key that was the actor's when the entry was made. With the first
 // entry of a ledger the service brings its own.
 func (r *replay) keyOf(e *entry) identity.PublicKey {
+	if r.pseudonymous {
+		return r.claimed(e)
+	}
 	actor := e.actor()
 	p, err := r.state.Person(actor)
 	if err == nil {
@@ -203,6 +225,7 @@ func (j *judge) ends() {
 	if text, err := j.b.ReadFile(bundle.SignersFile); err == nil && !bytes.Equal(text, j.signers) {
 		j.r.find(j.building(CodeSigners, evidence.CaseID{}), bundle.SignersFile, "is not what the entries enrol")
 	}
+	j.unmet()
 	if j.last == nil {
 		j.r.find(CodeSealMissing, bundle.EntriesFile, "there is no entry of a case")
 		return

@@ -70,6 +70,9 @@ const (
 	CodeSystemEnd        Code = "system-end"      // the chain of no case did not end there
 	CodeEntryFile        Code = "entry-file"      // payload, signature or proof of no entry
 
+	CodeWithheldPresent Code = "withheld-present" // the seal says that it is withheld, and it is there
+	CodeWithheldEntry   Code = "withheld-entry"   // the seal withholds what is not in the bundle, or cannot be withheld
+
 	CodeObjectMissing  Code = "object-missing"  // what was sealed with a copy is not there
 	CodeObjectDiffers  Code = "object-differs"  // is not what was sealed
 	CodeObjectUnknown  Code = "object-unknown"  // was never sealed
@@ -102,6 +105,12 @@ type Report struct {
 	// Recorded are the discrepancies that the ledger itself tells of: a record that is
 	// whole can be the record of a damaged copy.
 	Recorded []Recorded `json:"recorded"`
+	// Withheld are the entries whose payloads the bundle was made without, as its seal
+	// states: of a pseudonymous one those of type keys too. MayName is what of a pseudonymous
+	// bundle holds text that somebody wrote, and that can name people.
+	Pseudonymous bool       `json:"pseudonymous"`
+	Withheld     []Withheld `json:"withheld"`
+	MayName      []string   `json:"may_name"`
 
 	incomplete bool
 }
@@ -159,9 +168,10 @@ type Copy struct {
 	ReadSource  string             `json:"read_source"`       // from where the third hash was read
 	Content     Content            `json:"content,omitempty"` // of the bytes in the bundle
 
-	id     evidence.CopyID
-	lists  bool // the midstate list in the bundle is the sealed one
-	listed bool // so is the list of files
+	id      evidence.CopyID
+	without bool // what else was sealed with it is withheld
+	lists   bool // the midstate list in the bundle is the sealed one
+	listed  bool // so is the list of files
 }
 
 // findings names what quarantines the copy.
@@ -194,6 +204,7 @@ type Recorded struct {
 func newReport() Report {
 	return Report{
 		Found: newFound(), NotChecked: []string{}, Notes: []string{}, Witnesses: []Cosigned{}, People: []Person{}, Copies: []Copy{}, Recorded: []Recorded{},
+		Withheld: []Withheld{}, MayName: []string{},
 	}
 }
 

@@ -29,6 +29,8 @@ func (r Report) Text(w io.Writer) error {
 		recorded = append(recorded, fmt.Sprintf("finding %d (%s) of %s: %s", f.Number, f.State, f.Copy, f.What))
 	}
 	t.list("discrepancies that the ledger itself records", recorded)
+	t.list("withheld, as the export states", r.withheld())
+	t.list("can name people all the same", r.MayName)
 	t.list("to be known", r.Notes)
 	t.list("not checked", r.NotChecked)
 	return t.to(w)
@@ -41,6 +43,9 @@ func (r Report) headline() string {
 	}
 	switch r.Verdict {
 	case Verified:
+		if n := len(r.Withheld); n > 0 {
+			return fmt.Sprintf("verified: %s, all %d entries as far as they are shown: what %d of them say is withheld", what, r.Entries, n)
+		}
 		return fmt.Sprintf("verified: %s, all %d entries", what, r.Entries)
 	case Incomplete:
 		return fmt.Sprintf("incomplete: %s, all %d entries agree with each other, but not all that was asked for could be checked", what, r.Entries)
