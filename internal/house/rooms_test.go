@@ -64,6 +64,10 @@ var rooms = []room{
 		"net/http", "database/sql", ours + "/internal/server", ours + "/internal/client", ours + "/internal/database",
 	}},
 	{dir: "internal/timestamp", direct: []string{ours + "/...", "os/...", "net/..."}, deep: []string{"net/http", "database/sql"}},
+	// Where the log comes from is its callers' business.
+	{dir: "internal/mirror", clock: true, direct: []string{"net/..."}, deep: []string{
+		"net/http", "database/sql", ours + "/internal/custody", ours + "/internal/server", ours + "/internal/client", ours + "/internal/database",
+	}},
 	{dir: "internal/report", clock: true, deep: []string{"database/sql", ours + "/internal/database"}},
 	// Policy, HTTP, signing.
 	{
