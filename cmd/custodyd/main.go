@@ -75,7 +75,7 @@ func newRoot() *cobra.Command {
 		SilenceUsage:      true,
 		DisableAutoGenTag: true,
 	}
-	root.AddCommand(newServe(), newCheck(), newAudit())
+	root.AddCommand(newServe(), newCheck(), newAudit(), newWitness(), newSigner())
 	return root
 }
 

@@ -35,6 +35,8 @@ type settings struct {
 	tlsKey     string
 	logFormat  string
 	logLevel   string
+	signer     string
+	signerWait time.Duration
 
 	s3           objectstore.Config
 	s3Lock       string
@@ -57,6 +59,8 @@ func (s *settings) dataFlags(f *pflag.FlagSet) {
 	f.StringVar(&s.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.IntVar(&s.workers, "workers", runtime.GOMAXPROCS(0), "cores to hash on")
+
+	s.signerFlags(f)
 
 	f.StringVar(&s.s3.Endpoint, "s3-endpoint", "", "host:port of an S3 store; without it objects go into a write-once directory under --data")
 	f.StringVar(&s.s3.Bucket, "s3-bucket", "", "bucket with object lock, for evidence only")
@@ -110,6 +114,7 @@ func (s *settings) load(cmd *cobra.Command, args []string) error {
 	if (s.tlsCert == "") != (s.tlsKey == "") {
 		faults = append(faults, errors.New("--tls-cert and --tls-key go together"))
 	}
+	faults = append(faults, s.checkSigner())
 	if cmd.Flags().Lookup("listen") != nil {
 		faults = append(faults, s.checkServe())
 	}
@@ -152,6 +157,13 @@ func (s *settings) loadS3() error {
 	return s.s3.Validate()
 }
 
+// repeats tells whether a flag may be given several times: as several lines of the file,
+// in the environment with commas between.
+func repeats(flags *pflag.FlagSet, name string) bool {
+	_, ok := flags.Lookup(name).Value.(pflag.SliceValue)
+	return ok
+}
+
 // environmentOf names the variable of a flag.
 func environmentOf(flag string) string {
 	return "CUSTODYD_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
@@ -171,8 +183,14 @@ func fromEnvironment(flags *pflag.FlagSet) error {
 		case !ok && !all[name]:
 			return fmt.Errorf("environment variable %s: no such setting", name)
 		case ok && !flags.Changed(flag):
-			if err := flags.Set(flag, value); err != nil {
-				return fmt.Errorf("environment variable %s: %w", name, err)
+			values := []string{value}
+			if repeats(flags, flag) {
+				values = strings.Split(value, ",")
+			}
+			for _, v := range values {
+				if err := flags.Set(flag, strings.TrimSpace(v)); err != nil {
+					return fmt.Errorf("environment variable %s: %w", name, err)
+				}
 			}
 		}
 	}
@@ -185,6 +203,12 @@ func allFlags() map[string]bool {
 	all := map[string]bool{"CUSTODYD_TOOLS": true, "CUSTODYD_VULNDB": true}
 	flags := pflag.NewFlagSet("all", pflag.ContinueOnError)
 	new(settings).serveFlags(flags)
+	witnessing := pflag.NewFlagSet("witness", pflag.ContinueOnError)
+	new(witnessSettings).flags(witnessing)
+	flags.AddFlagSet(witnessing)
+	signing := pflag.NewFlagSet("signer", pflag.ContinueOnError)
+	new(signerSettings).flags(signing)
+	flags.AddFlagSet(signing)
 	flags.VisitAll(func(f *pflag.Flag) { all[environmentOf(f.Name)] = true })
 	return all
 }
@@ -196,6 +220,7 @@ func fromFile(flags *pflag.FlagSet, path string) error {
 		return fmt.Errorf("--config: %w", err)
 	}
 	all := allFlags()
+	given := map[string]bool{} // by this file
 	lines := bufio.NewScanner(strings.NewReader(string(text)))
 	for n := 1; lines.Scan(); n++ {
 		line := strings.TrimSpace(lines.Text())
@@ -207,9 +232,13 @@ func fromFile(flags *pflag.FlagSet, path string) error {
 		if !ok || name == "config" || !all[environmentOf(name)] {
 			return fmt.Errorf("%s line %d: no such setting: %q", path, n, name)
 		}
-		if flags.Lookup(name) == nil || flags.Changed(name) {
+		switch {
+		case flags.Lookup(name) == nil || flags.Changed(name) && !given[name]:
 			continue
+		case given[name] && !repeats(flags, name):
+			return fmt.Errorf("%s line %d: %s is there twice", path, n, name)
 		}
+		given[name] = true
 		if err := flags.Set(name, value); err != nil {
 			return fmt.Errorf("%s line %d: %w", path, n, err)
 		}
