@@ -33,6 +33,19 @@
 // The newest entry of the case is case.exported, of type seal. It states where both
 // chains stood, so that newest entries dropped from a bundle show.
 //
+// # Disclosure
+//
+// The seal also states what a bundle was made without. Of an entry that is withheld the
+// payload is absent, and nothing else: envelope, signature and proof are there. With an
+// entry that sealed a copy go all files of that copy, and with one that declared a copy
+// its log and its list of files, which repeat it. Entries of type keys are withheld all
+// together (pseudonymous): then allowed_signers has, instead of who was enrolled, a line
+// for each principal that signed one of the payloads that are there, in the order of the
+// first, with the key that stands in that signature. So its every byte follows from what
+// the envelopes fix, and nobody is in it who does not act in the bundle. Text that people
+// wrote into other payloads, logs and lists stays as it is, and can name somebody: withhold
+// it too. So can a principal, or the application that a security key was made for.
+//
 // The manifests have a line "<64 hex>  <path>" for each file and no more, paths
 // without escapes. bag-info.txt has the four lines External-Identifier (the case's
 // reference), Internal-Sender-Identifier (the ledger's origin), Bagging-Date and

@@ -90,6 +90,84 @@ func TestReadme(t *testing.T) {
 	}
 }
 
+// disclosed is the source of a bundle without people, one exhibit and what was declared of
+// the first copy.
+func disclosed(t *testing.T) bundle.Source {
+	t.Helper()
+	s := bundletest.NewStory(t)
+	w := bundletest.Withhold(s.EntryOf("exhibit.added", 1), s.EntryOf("intake.declared", 0))
+	w.People = true
+	return s.Disclose(w, "W2")
+}
+
+// TestReadmeWithheld runs the commands on a bundle from which something is withheld.
+func TestReadmeWithheld(t *testing.T) {
+	only := bundletest.NewStory(t)
+	for name, src := range map[string]bundle.Source{
+		"people and more": disclosed(t),
+		"an exhibit":      only.Disclose(bundletest.Withhold(only.EntryOf("exhibit.added", 0), only.EntryOf("copy.sealed", 0))),
+	} {
+		for _, shell := range []string{"sh", "bash"} {
+			t.Run(name+" "+shell, func(t *testing.T) {
+				t.Parallel()
+				bag := bundletest.Unpack(t, bundletest.Write(t, src))
+				dir := bag.WriteTo(t)
+				var output strings.Builder
+				for _, block := range commands(t, bag, src.Key.String()) {
+					out, ok := enter(t, shell, dir, block)
+					if !ok {
+						t.Errorf("not in order:\n%s\n%s", block, out)
+					}
+					output.WriteString(out)
+				}
+				if !strings.Contains(output.String(), " is withheld: its payload is not here\n") || !strings.Contains(output.String(), "signature for analyst1") {
+					t.Error(output.String())
+				}
+			})
+		}
+	}
+}
+
+// TestReadmeFindsUnstated: more is missing than is stated, or less.
+func TestReadmeFindsUnstated(t *testing.T) {
+	src := disclosed(t)
+	whole := bundletest.Unpack(t, bundletest.Write(t, src))
+	drop := func(path string) func(bundletest.Bag) { return func(b bundletest.Bag) { delete(b, path) } }
+	signers := func(from, to string) func(bundletest.Bag) {
+		return func(b bundletest.Bag) {
+			b[bundle.SignersFile] = []byte(strings.Replace(string(b[bundle.SignersFile]), from, to, 1))
+		}
+	}
+	for name, row := range map[string]struct {
+		change func(bundletest.Bag)
+		block  int
+	}{
+		"another payload":       {drop("data/payloads/4.json"), readPayloads},
+		"the seal's":            {drop("data/payloads/29.json"), readPayloads},
+		"a signature":           {drop("data/payloads/1.json.sig"), readPayloads},
+		"a payload put back":    {func(b bundletest.Bag) { b["data/payloads/1.json"] = []byte("{}") }, readPayloads},
+		"somebody renamed":      {signers("examiner1", "examiner9"), readPayloads},
+		"another's key":         {func(b bundletest.Bag) { b.Flip(bundle.SignersFile, len(b[bundle.SignersFile])-9) }, readSigners},
+		"a key more":            {func(b bundletest.Bag) { b[bundle.SignersFile] = append(bytes.Clone(b[bundle.SignersFile]), "x\n"...) }, readSigners},
+		"a comment":             {signers("\n", " Jane Roe\n"), readSigners},
+		"a log put back":        {func(b bundletest.Bag) { b["data/logs/E-001-M1.log"] = bundletest.ToolLog }, readCopies},
+		"a list of a shown set": {drop("data/files/E-001-M2.jsonl"), readCopies},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bag := whole.Clone()
+			row.change(bag)
+			bag.Recompute()
+			dir := bag.WriteTo(t)
+			for _, shell := range []string{"sh", "bash"} {
+				if out, ok := enter(t, shell, dir, commands(t, whole, src.Key.String())[row.block]); ok {
+					t.Errorf("%s did not notice:\n%s", shell, out)
+				}
+			}
+		})
+	}
+}
+
 // TestReadmeFinds has an attacker change a bundle and mend its manifests.
 func TestReadmeFinds(t *testing.T) {
 	src := exported(t, "W2")

@@ -36,6 +36,25 @@
 // What an attacker wrote is told in plain text, and of each code a thousand times at
 // most: [Found] has the number of the others.
 //
+// # What is withheld
+//
+// A payload that is missing is a finding, unless the newest seal, whose bytes its envelope
+// fixes, states that it is withheld; then it is a finding that it is there. Of a withheld
+// entry everything else is judged: form, chains, inclusion, the signature's hash, and that
+// the key in the signature was somebody's then; only whether it is a signature of that
+// payload cannot be. The law is asked of all others. Where it finds that something is not
+// there, or not in the state that it should be, in a case of which something was withheld
+// before, that is no finding: it can come of what is not shown. The entry is told as one of
+// which the law could not be asked, and the nouns are then those that it states itself. All
+// else that the law says is a finding as ever: what events say of themselves, of people, of
+// digests.
+//
+// In a pseudonymous bundle there are no people. Each principal signs with the key of its
+// first signature, no two with the same one, and allowed_signers must be these keys; the
+// law takes everybody to be enrolled and allowed. The verdict on what is shown is verified
+// all the same, [Report.Withheld] and [Report.NotChecked] have the rest, and with
+// [Options.Complete] such a bundle is incomplete: whether to be content is up to the verifier.
+//
 // # Entries of a newer service
 //
 // A payload of a later version, or with an action that is not in the closed set, is no
@@ -44,6 +63,15 @@
 // case, or, of no case, of all; so what the law says behind it, and what is missing or
 // too much, is an unknown-action too. If its entry is of type keys, so is a signer who is
 // not known or a signature that does not hold. None of that is ever verified.
+//
+// # Erased payloads
+//
+// A payload may be missing if an entry of type erase of the same case, behind it, names the
+// entry by number and leaf hash. What that leaves stands in its place in the replay, and
+// [Report.Erased] says by whom and why. What an entry erases that is not so is an erasure:
+// an entry that is not there before it or has another hash, or, where the payload can still
+// be had, a residue that is not that payload's. The signature of what is erased is only held
+// against the key of its actor, and the report says so.
 //
 // # File
 //
