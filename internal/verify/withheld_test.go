@@ -53,7 +53,9 @@ func TestDisclosures(t *testing.T) {
 		absent   []string // files
 	}{
 		"people": {
-			people, []evidence.Number{"W2", "W3"}, 6, 6,
+			people,
+			[]evidence.Number{"W2", "W3"},
+			6, 6,
 			[]string{
 				"verified: case 2026-0042, all 28 entries as far as they are shown: what 6 of them say is withheld",
 				"entries 0-1, 3, 6, 11, 16 (keys): pseudonymous",
@@ -64,19 +66,24 @@ func TestDisclosures(t *testing.T) {
 		},
 		"a reason to close": {of("access.denied"), nil, 1, 6, []string{"(event): privileged", "which are withheld"}, nil},
 		"a declaration": {
-			of("intake.declared"), []evidence.Number{"W3"}, 1, 6,
+			of("intake.declared"),
+			[]evidence.Number{"W3"},
+			1, 6,
 			[]string{"the logs and lists of files of E-001/M1: they are withheld", "whether the law allowed entry 10: that rests on what is withheld"},
 			[]string{"data/logs/E-001-M1.log"},
 		},
 		"a sealing": {
-			of("copy.sealed"), nil, 1, 5, []string{"E-001/M2"},
+			of("copy.sealed"), nil, 1, 5,
+			[]string{"E-001/M2"},
 			[]string{"data/logs/E-001-M1.log", "data/midstates/E-001-M1.midstates"},
 		},
 		"a set": {
 			func(s *bundletest.Story) bundletest.Without {
 				return bundletest.Withhold(s.EntryOf("intake.declared", 1))
 			},
-			[]evidence.Number{"W2"}, 1, 6, nil, []string{"data/files/E-001-M2.jsonl"},
+			[]evidence.Number{"W2"},
+			1, 6, nil,
+			[]string{"data/files/E-001-M2.jsonl"},
 		},
 		"an exhibit":      {of("exhibit.added"), []evidence.Number{"W2", "W3"}, 1, 6, []string{"whether the law allowed entries"}, nil},
 		"a quarantine":    {of("copy.quarantined"), nil, 1, 5, nil, nil},
@@ -294,13 +301,15 @@ func TestDisclosureByService(t *testing.T) {
 		"a seal of its own": {nil, func(s *bundletest.Story) bundletest.Without {
 			return bundletest.Withhold(s.Size())
 		}, []string{"payload-missing entry %d", "seal-missing entry %d"}},
-		"a stranger's entry": {func(s *bundletest.Story) {
-			s.NewKey("rogue1")
-			s.Append(s.Event(s.Case, "rogue1", evidence.ExhibitAdded{Label: "E-9", Kind: "disk", FoundBy: "x", FoundAt: "y", Witness: "z"}))
-		}, func(s *bundletest.Story) bundletest.Without {
-			return bundletest.Withhold(s.EntryOf("exhibit.added", 2))
+		"a stranger's entry": {
+			func(s *bundletest.Story) {
+				s.NewKey("rogue1")
+				s.Append(s.Event(s.Case, "rogue1", evidence.ExhibitAdded{Label: "E-9", Kind: "disk", FoundBy: "x", FoundAt: "y", Witness: "z"}))
+			}, func(s *bundletest.Story) bundletest.Without {
+				return bundletest.Withhold(s.EntryOf("exhibit.added", 2))
+			},
+			[]string{"signature-actor entry 29"},
 		},
-			[]string{"signature-actor entry 29"}},
 		"three hashes that differ": {digests, of("intake.declared"), []string{"law entry 29"}},
 	} {
 		t.Run(name, func(t *testing.T) {
