@@ -31,6 +31,7 @@ type Source struct {
 	// are ranged over twice and must be the same both times.
 	Entries iter.Seq2[Entry, error]
 	Objects []Object
+	Anchors []Anchor // by size
 	// Withheld tells whose payload is not written; nil: all are. Pseudonymous: those of
 	// all entries of type keys are not, and allowed_signers names who signed what is there.
 	Withheld     func(seq int64, t ledger.Type) bool
@@ -47,6 +48,7 @@ type Entry struct {
 	Payload   []byte
 	Signature []byte // armoured
 	Receipt   []byte // marshalled, with the source's checkpoint
+	Erased    bool   // Payload is what stays of it: not written, another entry carries it
 }
 
 // Object is what the bundle holds of a copy.
@@ -67,7 +69,7 @@ func Write(ctx context.Context, w io.Writer, src Source) error {
 	if err != nil {
 		return fmt.Errorf("write bundle: %w", err)
 	}
-	for _, part := range []func() error{b.header, b.entries, b.objects, b.trailer} {
+	for _, part := range []func() error{b.header, b.entries, b.anchors, b.objects, b.trailer} {
 		if err := part(); err != nil {
 			return fmt.Errorf("write bundle: %w", err)
 		}
@@ -157,6 +159,8 @@ func (b *writer) entries() error {
 			if err := signers.add(e, envelope.Type, b.src.Pseudonymous); err != nil {
 				return fmt.Errorf("%w: entry %d: %w", ErrSource, last, err)
 			}
+		}
+		if !withheld && !e.Erased {
 			if err := b.add(EntryPath(KindPayload, last), e.Payload); err != nil {
 				return err
 			}
@@ -204,7 +208,7 @@ func (b *writer) check(e Entry, last int64) (ledger.Envelope, error) {
 		return ledger.Envelope{}, fmt.Errorf("%w: entry %d: %w", ErrSource, envelope.Seq, err)
 	case envelope.Seq <= last:
 		return ledger.Envelope{}, fmt.Errorf("%w: entry %d after entry %d", ErrSource, envelope.Seq, last)
-	case sha256.Sum256(e.Payload) != envelope.Payload:
+	case !e.Erased && sha256.Sum256(e.Payload) != envelope.Payload:
 		return ledger.Envelope{}, fmt.Errorf("%w: entry %d: another payload", ErrSource, envelope.Seq)
 	case sha256.Sum256(e.Signature) != envelope.Sig:
 		return ledger.Envelope{}, fmt.Errorf("%w: entry %d: another signature", ErrSource, envelope.Seq)

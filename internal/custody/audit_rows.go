@@ -42,6 +42,7 @@ func (a *audit) rows(tx *database.Tx) error {
 		compareRows(a, told, "findings", want.Findings, got.Findings, func(f evidence.Finding) string {
 			return fmt.Sprintf("%s/%d", f.Case, f.Number)
 		}),
+		compareRows(a, told, "erasures", want.Erasures, got.Erasures, func(e evidence.Erasure) string { return fmt.Sprint(e.Entry) }),
 	)
 	if err != nil {
 		return err

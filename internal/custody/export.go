@@ -97,11 +97,17 @@ func (s *Service) Export(ctx context.Context, c Caller, ref evidence.Name, o Exp
 	if err != nil {
 		return nil, err
 	}
+	cosigned := s.cosigned(ctx, receipt.Checkpoint)
+	anchors, err := s.anchored(ctx, receipt.Checkpoint, holder.ID)
+	if err != nil {
+		return nil, err
+	}
 	e := &Export{Reference: ref, Recorded: recorded}
 	e.source = bundle.Source{
-		Reference: ref, Created: recorded.Time.Time(), Checkpoint: receipt.Checkpoint, Key: s.cfg.Ledger.Key(),
-		Entries: s.entriesOf(ctx, receipt.Checkpoint,
+		Reference: ref, Created: recorded.Time.Time(), Checkpoint: cosigned, Key: s.cfg.Ledger.Key(),
+		Entries: s.entriesOf(ctx, cosigned,
 			chain{evidence.CaseID{}, seal.System.Entries}, chain{holder.ID, recorded.CaseSeq + 1}),
+		Anchors: anchors,
 		Objects: s.bundled(copies, ids, without.leavesObject), Pseudonymous: without.people, Withheld: without.leaves,
 	}
 	return e, nil
@@ -204,7 +210,7 @@ func (s *Service) fill(ctx context.Context, signed []byte, c *cursor) error {
 				return err
 			}
 			c.page = append(c.page, numbered{bundle.Entry{
-				Envelope: e.Envelope, Payload: e.Payload, Signature: e.Signature, Receipt: receipt.Marshal(),
+				Envelope: e.Envelope, Payload: e.Payload, Signature: e.Signature, Receipt: receipt.Marshal(), Erased: e.Erased,
 			}, e.Seq})
 		}
 		c.at = entries[len(entries)-1].CaseSeq + 1

@@ -70,6 +70,7 @@ func Inspect(ctx context.Context, cfg Config) []Observation {
 	seen = append(seen, observe("service key", err, cfg.Key.PublicKey().Fingerprint(), "restore service_key of this data directory"))
 
 	now := ledger.TimeOf(cfg.Now())
+	seen = append(seen, inspectWitnesses(ctx, cfg)...)
 	seen = append(seen, observe("clock", behind(now, head), now.String(), "set the clock; until then new entries repeat the time of the newest one"))
 	return append(seen, Observation{
 		Name: "intakes", OK: true, Detail: fmt.Sprintf("%d under way", len(pending)),
@@ -127,23 +128,32 @@ func continuation(ctx context.Context, db *database.DB, signer CheckpointSigner)
 	return next, proof, nil
 }
 
-// rootsOf reads every entry, holds payload and signature against the envelope, and
-// gives the roots of the tree over the first size entries and over all.
+// rootsOf reads every entry, holds payload and signature against the envelope, what is
+// left of an erased payload against the entry that erases it, and gives the roots of the
+// tree over the first size entries and over all.
 func rootsOf(tx *database.Tx, size int64) (first, all ledger.Hash, err error) {
 	var tree ledger.Tree
 	first = tree.Root()
 	var stored []ledger.Hash
+	erased := erased{}
 	for e, err := range paged(tx.Entries, func(e database.Entry) (database.Entry, int64) { return e, e.Seq }) {
 		if err != nil {
 			return ledger.Hash{}, ledger.Hash{}, err
 		}
-		if _, err := e.Check(); err != nil {
+		envelope, err := e.Check()
+		if err == nil {
+			err = erased.add(e, envelope)
+		}
+		if err != nil {
 			return ledger.Hash{}, ledger.Hash{}, fmt.Errorf("%w: %w", ErrRollback, err)
 		}
 		stored = tree.Append(stored[:0], e.Leaf)
 		if tree.Size() == size {
 			first = tree.Root()
 		}
+	}
+	if err := erased.end(); err != nil {
+		return ledger.Hash{}, ledger.Hash{}, fmt.Errorf("%w: %w", ErrRollback, err)
 	}
 	return first, tree.Root(), nil
 }
@@ -155,11 +165,20 @@ func (s *Service) takeUp(ctx context.Context) error {
 		return fmt.Errorf("%w: the database belongs to %s, the key is %s", ErrRollback, got.VerifierKey, s.cfg.Ledger.Key())
 	}
 	next, proof, err := continuation(ctx, s.db, s.cfg.Ledger)
-	if err != nil || next.Size == 0 {
+	if err != nil {
 		return err
 	}
-	if err := s.sameStore(ctx); err != nil {
+	if next.Size > 0 {
+		err = s.sameStore(ctx)
+	}
+	if err == nil {
+		err = s.compareStore(ctx, next)
+	}
+	if err != nil {
 		return err
+	}
+	if next.Size == 0 {
+		return s.compareWitnesses(ctx, signed{})
 	}
 	note, err := s.cfg.Ledger.Sign(next, proof)
 	if refused := (*ledger.RefusalError)(nil); errors.As(err, &refused) {
@@ -169,7 +188,10 @@ func (s *Service) takeUp(ctx context.Context) error {
 		return err
 	}
 	s.newest.set(signed{next, note})
-	return nil
+	if err := s.compareWitnesses(ctx, signed{next, note}); err != nil {
+		return err
+	}
+	return s.publishBacklog(ctx)
 }
 
 // sampled is how many copies are looked for in a store that could be another of the

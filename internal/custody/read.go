@@ -202,8 +202,9 @@ type HistoryEntry struct {
 	Time      evidence.Time
 	Leaf      digest.SHA256
 	Envelope  []byte
-	Payload   []byte
+	Payload   []byte // of an erased entry what stays of it
 	Signature []byte
+	Erased    *Erased // nil, unless it was
 }
 
 // maxHistory bounds one answer, and maxHistoryBytes what it holds; its last entry
@@ -227,6 +228,10 @@ func (s *Service) History(ctx context.Context, c Caller, p evidence.Path, after 
 			return nil, err
 		}
 		concerns, err := s.concerns(tx, holder, p)
+		if err != nil {
+			return nil, err
+		}
+		erased, err := erasedOf(tx, holder.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -256,6 +261,7 @@ func (s *Service) History(ctx context.Context, c Caller, p evidence.Path, after 
 				found = append(found, HistoryEntry{
 					Seq: e.Seq, CaseSeq: e.CaseSeq, Time: evidence.TimeOf(time.UnixMicro(int64(envelope.Time))),
 					Leaf: digest.SHA256(e.Leaf), Envelope: e.Envelope, Payload: e.Payload, Signature: e.Signature,
+					Erased: erased[e.Seq],
 				})
 			}
 		}

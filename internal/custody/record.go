@@ -66,6 +66,10 @@ func (s *Service) agree(tx batchView, d *draft) error {
 		return s.agreeFacts(tx.Tx, b.Facts, Ready)
 	case evidence.CopyQuarantined:
 		return s.agreeFacts(tx.Tx, b.Facts, Checked)
+	case evidence.PayloadErased:
+		return agreeErasure(tx.Tx, b)
+	case evidence.CheckpointAnchored:
+		return agreeAnchors(tx.Tx, b)
 	}
 	return nil
 }
@@ -85,6 +89,8 @@ func follow(tx *database.Tx, d *draft) error {
 		return tx.DropUpload(b.Intake)
 	case evidence.IntakeAbandoned:
 		return abandon(tx, b.Intake)
+	case evidence.CheckpointAnchored:
+		return followAnchors(tx, b)
 	}
 	return nil
 }
@@ -97,6 +103,8 @@ func (s *Service) react(e evidence.Event) {
 		s.start(b.Intake)
 	case evidence.IntakeAbandoned:
 		s.start(b.Intake)
+	case evidence.PayloadErased:
+		s.scrubs.wake()
 	}
 }
 

@@ -2,6 +2,7 @@ package database
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/custodyd/custodyd/internal/digest"
@@ -28,14 +29,25 @@ func (tx *Tx) erase(list []evidence.Erasure) error {
 	return nil
 }
 
-// Scrub has the file hold what the newest transaction left and nothing older: the
-// write-ahead log still has the pages as they were. It is false where a reader was in
-// the way; then it is to be called again. (On the pages themselves what is replaced is
-// overwritten at once, see connect.)
-func (db *DB) Scrub(ctx context.Context) (bool, error) {
-	var busy, pages, moved int
-	err := db.writer.QueryRowxContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &moved)
+// Scrub has the files hold what the newest transaction left and nothing older: the
+// write-ahead log still has the pages as they were. It is false where a reader or writer
+// was in the way: then it is to be called again. (In the pages themselves what is
+// replaced is overwritten at once, see secure_delete in sqlite.go.)
+func (db *DB) Scrub(ctx context.Context) (done bool, err error) {
+	conn, err := db.writer.Connx(ctx)
 	if err != nil {
+		return false, fmt.Errorf("scrub: %w", err)
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	ctx = context.WithoutCancel(ctx)
+	// Waiting would have every append wait too.
+	if _, err := conn.ExecContext(ctx, "PRAGMA busy_timeout = 0"); err != nil {
+		return false, fmt.Errorf("scrub: %w", err)
+	}
+	var busy, pages, moved int
+	err = conn.QueryRowxContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &moved)
+	_, again := conn.ExecContext(ctx, "PRAGMA busy_timeout = "+busyTimeout)
+	if err := errors.Join(err, again); err != nil {
 		return false, fmt.Errorf("scrub: %w", err)
 	}
 	return busy == 0, nil

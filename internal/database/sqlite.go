@@ -38,8 +38,11 @@ var (
 
 // common stands in the name of the database because a pool opens connections when
 // it likes. Statements are prepared once for each connection and kept by the driver.
-const common = "?mode=rw&_journal_mode=WAL&_synchronous=FULL&_foreign_keys=on&_busy_timeout=5000" +
+const common = "?mode=rw&_journal_mode=WAL&_synchronous=FULL&_foreign_keys=on&_busy_timeout=" + busyTimeout +
 	"&_recursive_triggers=on&_stmt_cache_size=64"
+
+// busyTimeout is how long a statement waits for another connection, in milliseconds.
+const busyTimeout = "5000"
 
 // connect gives a pool of connections to a file, or to a new database in memory
 // when the path is empty. It never makes a file.

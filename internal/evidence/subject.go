@@ -12,6 +12,10 @@ type Subject struct {
 // SubjectOf tells what an event concerns within its case.
 func SubjectOf(e Event) Subject {
 	switch b := e.Body.(type) {
+	case PayloadErased: // what the erased one concerned
+		if left, err := b.Left(); err == nil {
+			return SubjectOf(left)
+		}
 	case ExhibitAdded:
 		return Subject{Exhibit: b.Label}
 	case IntakeDeclared:

@@ -34,7 +34,7 @@ func (o Options) workers() int {
 // that of ctx.
 func Bundle(ctx context.Context, b *bundle.Bundle, o Options) (Report, error) {
 	j := &judge{
-		b: b, o: o, r: newReport(), replay: newReplay(), seqs: map[int64]bool{},
+		b: b, o: o, r: newReport(), replay: newReplay(), seqs: map[int64]bool{}, erasures: map[int64]*erasure{},
 		sources: map[evidence.CopyID]string{},
 	}
 	j.checkpoint()
@@ -47,6 +47,9 @@ func Bundle(ctx context.Context, b *bundle.Bundle, o Options) (Report, error) {
 		return Report{}, fmt.Errorf("verify bundle: %w", err)
 	}
 	if err := j.objects(ctx); err != nil {
+		return Report{}, fmt.Errorf("verify bundle: %w", err)
+	}
+	if err := j.anchors(ctx); err != nil {
 		return Report{}, fmt.Errorf("verify bundle: %w", err)
 	}
 	j.clocks()
@@ -82,10 +85,12 @@ type judge struct {
 	id     ledger.CaseID // the bundle's case
 	replay
 	disclosure
-	seqs    map[int64]bool
-	last    *entry // newest of the case
-	sources map[evidence.CopyID]string
-	copies  map[evidence.CopyID]evidence.Copy
+	anchoring
+	erasures map[int64]*erasure // by the entry that is erased
+	seqs     map[int64]bool
+	last     *entry // newest of the case
+	sources  map[evidence.CopyID]string
+	copies   map[evidence.CopyID]evidence.Copy
 }
 
 // checkpoint judges the checkpoint, its parts and the key that it is signed with.
@@ -278,13 +283,14 @@ func (j *judge) limits() {
 			"Get one where the ledger is known (custody-cli setup writes it), or compare the key by hand: %s", origin, j.key)
 	}
 	j.limitsOfDisclosure()
+	j.limitsOfErasure()
 	if e := j.r.Export; e != nil {
 		j.r.unchecked(false, "what happened after entry %d, the export", e.Entry)
 	}
 	if !j.demandsWitnesses() {
 		j.r.unchecked(false, "outside witnesses: none is demanded, so that others were shown the same ledger rests on its key")
 	}
-	j.r.unchecked(false, "time stamps: none is demanded, so the times are those of the ledger's own clock")
+	j.limitsOfAnchors()
 	j.r.unchecked(false, "other cases: of them there are only hashes here, so a reference, an upload or an id used in two cases would not show")
 	if absent := j.r.those(func(c Copy) bool { return c.Content == "" }); absent != "" {
 		j.r.unchecked(false, "the bytes of %s: they are not in the bundle. Check a file with custody-cli verify FILE --against BUNDLE", absent)

@@ -33,6 +33,7 @@ type entry struct {
 	newer              *newer             // instead of event: what this program does not know
 	key                identity.PublicKey // that must have signed; zero: not known
 	withheld           string             // instead of the payload: why it is not there
+	erased             bool               // the payload is gone, and event is what is left of it
 	rekeyed            bool               // keys may have changed before it in ways that this program does not know
 
 	found []Finding
@@ -53,6 +54,7 @@ func (j *judge) entries(ctx context.Context) error {
 	err := j.lines(ctx, func(line []byte) error {
 		if e, err := ledger.ParseEnvelope(line); err == nil && !e.Case.IsZero() {
 			newest = e
+			j.noteErasure(e)
 		}
 		return nil
 	})
@@ -173,10 +175,12 @@ func (j *judge) look(e *entry) {
 	if j.withheldPayload(e, path) {
 		return
 	}
-	if e.payload, err = j.b.ReadFile(path); err != nil {
-		e.find(CodePayloadMissing, "%s", missing(path, err))
-	} else {
+	switch e.payload, err = j.b.ReadFile(path); {
+	case err == nil:
 		e.checkPayload(path)
+		j.stillThere(e)
+	case !errors.Is(err, fs.ErrNotExist) || !j.erasedPayload(e):
+		e.find(CodePayloadMissing, "%s", missing(path, err))
 	}
 }
 
@@ -240,6 +244,10 @@ func (j *judge) included(e *entry) {
 
 // signed checks the signature of an entry.
 func (e *entry) signed() {
+	if e.erased {
+		e.signedErased()
+		return
+	}
 	if e.key.IsZero() || e.payload == nil || e.signature == nil {
 		return
 	}

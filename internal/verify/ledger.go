@@ -33,6 +33,7 @@ type Record struct {
 	Envelope  []byte
 	Payload   []byte
 	Signature []byte // armoured
+	Erased    bool   // Payload is what stays of it after an erasure
 }
 
 // TreeHash is a stored hash of the tree, see ledger.StoredHashes.
@@ -52,7 +53,11 @@ type KeptCheckpoint struct {
 type LedgerSource struct {
 	Key ledger.VerifierKey
 	// Last is what the key's own signer signed last; without an origin, not known.
-	Last        ledger.Checkpoint
+	Last ledger.Checkpoint
+	// Known is how many entries somebody has judged already, to the root that was signed:
+	// what they lead to counts, and nothing is found in them. Their signatures are not
+	// looked at.
+	Known       int64
 	Entries     iter.Seq2[Record, error]         // all, as they are ordered where they are kept
 	Hashes      iter.Seq2[TreeHash, error]       // by rising index; nil when none are kept
 	Checkpoints iter.Seq2[KeptCheckpoint, error] // by rising size; nil when none are kept
@@ -65,6 +70,7 @@ type LedgerReport struct {
 	Entries     int64
 	Checkpoints int64
 	Root        ledger.Hash // of the tree over all entries, right or wrong
+	Erased      int64       // entries without their payloads, whose signatures nobody can check
 	Signed      int64       // entries under the newest checkpoint that holds; those after it nobody has signed yet
 }
 
@@ -77,7 +83,7 @@ type LedgerReport struct {
 func Ledger(ctx context.Context, s LedgerSource, workers int) (LedgerReport, *evidence.Memory, error) {
 	l := &ledgerJudge{
 		source: s, workers: Options{Workers: workers}.workers(), replay: newReplay(),
-		checker: ledger.NewChecker(s.Key.Origin()), r: LedgerReport{Found: newFound()},
+		checker: ledger.NewChecker(s.Key.Origin()), gone: gone{}, r: LedgerReport{Found: newFound()},
 	}
 	if err := l.judge(ctx); err != nil {
 		return LedgerReport{Verdict: Incomplete, Found: l.r.Found, Entries: l.checker.Size()}, nil, fmt.Errorf("verify ledger: %w", err)
@@ -91,6 +97,7 @@ type ledgerJudge struct {
 	r       LedgerReport
 	replay
 	checker *ledger.Checker
+	gone    gone
 	tree    treeJudge
 	signed  signedJudge
 }
@@ -128,6 +135,7 @@ func (l *ledgerJudge) judge(ctx context.Context) error {
 	if err := l.batch(ctx, batch); err != nil {
 		return err
 	}
+	l.gone.end(&l.r.Found)
 	l.r.Entries, l.r.Root = l.checker.Size(), l.checker.Root()
 	if err := l.tree.end(&l.r); err != nil {
 		return err
@@ -157,6 +165,9 @@ func (l *ledgerJudge) batch(ctx context.Context, batch []*row) error {
 			return err
 		}
 		l.signed.at(l.checker.Size(), l.checker.Root)
+	}
+	for len(batch) > 0 && batch[0].Seq < l.source.Known {
+		batch = batch[1:]
 	}
 	if err := parallel(ctx, l.workers, batch, func(e *row) { e.signed() }); err != nil {
 		return err
@@ -188,7 +199,11 @@ func (e *row) look() {
 		}
 	}
 	e.checkSignatureHash("the signature")
-	e.checkPayload("the payload")
+	if e.Record.Erased {
+		e.lookErased()
+	} else {
+		e.checkPayload("the payload")
+	}
 	if e.event != nil && e.EventID != e.event.ID || e.newer != nil && e.EventID != e.newer.ID {
 		e.find(CodeColumns, "the id kept beside it is not that of its payload")
 	}
@@ -203,6 +218,10 @@ func (l *ledgerJudge) follow(e *row) {
 	err := l.checker.AddParsed(e.envelope, e.leaf)
 	e.placed(err)
 	if !errors.Is(err, ledger.ErrRepeated) { // else it has no place in the story
+		if e.Record.Erased {
+			l.r.Erased++
+		}
+		l.gone.follow(e)
 		l.happened(&e.entry)
 	}
 }

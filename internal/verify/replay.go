@@ -51,6 +51,7 @@ func (j *judge) follow(e *entry) {
 	err := j.chains.AddParsed(e.envelope, e.leaf)
 	e.placed(err)
 	j.seqs[e.envelope.Seq] = true
+	j.noteMoment(e)
 	if errors.Is(err, ledger.ErrRepeated) || errors.Is(err, ledger.ErrCase) {
 		return // it has no place in the story
 	}
@@ -58,6 +59,7 @@ func (j *judge) follow(e *entry) {
 		j.last = e
 	}
 	j.noteDisclosed(e)
+	j.noteErased(e)
 	if e.event != nil {
 		if !j.pseudonymous {
 			j.signers = bundle.AppendSigner(j.signers, e.event.Body)

@@ -68,10 +68,15 @@ const (
 	CodeSealCheckpoint   Code = "seal-checkpoint" // the checkpoint goes on behind the export: the bundle was cut back
 	CodeCaseEnd          Code = "case-end"        // the case's chain did not end there
 	CodeSystemEnd        Code = "system-end"      // the chain of no case did not end there
+	CodeErasure          Code = "erasure"         // what an entry says that erases another one is not so
 	CodeEntryFile        Code = "entry-file"      // payload, signature or proof of no entry
 
 	CodeWithheldPresent Code = "withheld-present" // the seal says that it is withheld, and it is there
 	CodeWithheldEntry   Code = "withheld-entry"   // the seal withholds what is not in the bundle, or cannot be withheld
+
+	CodeAnchor       Code = "anchor"        // a time stamp, or what belongs to it, does not hold
+	CodeAnchorTime   Code = "anchor-time"   // it is dated before what it covers
+	CodeAnchorQuorum Code = "anchor-quorum" // fewer authorities than the policy demands
 
 	CodeObjectMissing  Code = "object-missing"  // what was sealed with a copy is not there
 	CodeObjectDiffers  Code = "object-differs"  // is not what was sealed
@@ -96,6 +101,7 @@ type Report struct {
 	Notes      []string    `json:"notes"` // what holds, and should be known all the same
 	Policy     bool        `json:"policy"`
 	Checkpoint *Checkpoint `json:"checkpoint,omitempty"`
+	Anchors    []Anchor    `json:"anchors"`   // time stamps, by the size of what was stamped
 	Witnesses  []Cosigned  `json:"witnesses"` // of the policy, and others whose lines stand in the checkpoint
 	Entries    int64       `json:"entries"`   // of the case and of no case, as many as were judged
 	Case       *Case       `json:"case,omitempty"`
@@ -111,6 +117,8 @@ type Report struct {
 	Pseudonymous bool       `json:"pseudonymous"`
 	Withheld     []Withheld `json:"withheld"`
 	MayName      []string   `json:"may_name"`
+	// Erased are the entries whose payloads were taken away, by an entry of the same case.
+	Erased []Erased `json:"erased"`
 
 	incomplete bool
 }
@@ -203,8 +211,8 @@ type Recorded struct {
 
 func newReport() Report {
 	return Report{
-		Found: newFound(), NotChecked: []string{}, Notes: []string{}, Witnesses: []Cosigned{}, People: []Person{}, Copies: []Copy{}, Recorded: []Recorded{},
-		Withheld: []Withheld{}, MayName: []string{},
+		Found: newFound(), NotChecked: []string{}, Notes: []string{}, Witnesses: []Cosigned{}, Anchors: []Anchor{}, People: []Person{}, Copies: []Copy{}, Recorded: []Recorded{},
+		Withheld: []Withheld{}, MayName: []string{}, Erased: []Erased{},
 	}
 }
 

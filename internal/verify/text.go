@@ -23,6 +23,11 @@ func (r Report) Text(w io.Writer) error {
 		t.line("exported %s for %s as entry %d", e.Time, e.For, e.Entry)
 	}
 	t.findings(r.Found)
+	var stamps []string
+	for _, a := range r.Anchors {
+		stamps = append(stamps, a.words())
+	}
+	t.list("time stamps", stamps)
 	t.copies(r.Copies)
 	var recorded []string
 	for _, f := range r.Recorded {
@@ -31,6 +36,7 @@ func (r Report) Text(w io.Writer) error {
 	t.list("discrepancies that the ledger itself records", recorded)
 	t.list("withheld, as the export states", r.withheld())
 	t.list("can name people all the same", r.MayName)
+	t.list("erased", r.erased())
 	t.list("to be known", r.Notes)
 	t.list("not checked", r.NotChecked)
 	return t.to(w)
