@@ -53,6 +53,10 @@ func (s *settings) serve(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	witnesses, err := s.witnesses.endpoints()
+	if err != nil {
+		return err
+	}
 	// First: what cannot be reached leaves nothing behind, and notes no start.
 	listener, err := s.bind(ctx, log)
 	if err != nil {
@@ -83,9 +87,11 @@ func (s *settings) serve(ctx context.Context, out io.Writer) (err error) {
 		Database: data.db, Objects: objects, Ledger: data.signer, Key: data.service, Version: programVersion(),
 		Now: time.Now, Random: rand.Reader, Logger: log, Administrator: &admin,
 		RetainDays: s.retainDays, Session: s.session, Workers: s.workers,
+		Witnesses: witnesses, WitnessEvery: s.witnesses.every, ExportWait: s.witnesses.exportWait,
+		LedgerRetainDays: s.ledgerRetainDays, PayloadRetainDays: s.payloadRetainDays, MaxUnpublished: s.maxUnpublished,
 	})
 	if err != nil {
-		return err
+		return keepNotes(s.data, time.Now(), err)
 	}
 	defer func() {
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.drain)
@@ -137,6 +143,13 @@ func (s *settings) answer(ctx context.Context, out io.Writer, log *slog.Logger, 
 
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	go func() { // the notes of an alarm are evidence; reading goes on
+		select {
+		case <-service.Alarmed():
+			log.Error("ALARM", "cause", keepNotes(s.data, time.Now(), service.Alarm()))
+		case <-ctx.Done():
+		}
+	}()
 	go func() { // a ledger that stopped is not served
 		select {
 		case <-service.Stopped():

@@ -28,6 +28,11 @@ type settings struct {
 	admin      string
 	adminName  string
 	retainDays int
+
+	ledgerRetainDays  int
+	payloadRetainDays int
+	maxUnpublished    int64
+
 	session    time.Duration
 	drain      time.Duration
 	workers    int
@@ -37,6 +42,8 @@ type settings struct {
 	logLevel   string
 	signer     string
 	signerWait time.Duration
+
+	witnesses witnessing
 
 	s3           objectstore.Config
 	s3Lock       string
@@ -84,6 +91,8 @@ func (s *settings) serveFlags(f *pflag.FlagSet) {
 	f.DurationVar(&s.drain, "drain", 30*time.Second, "how long requests under way may take at shutdown")
 	f.StringVar(&s.tlsCert, "tls-cert", "", "PEM certificate chain")
 	f.StringVar(&s.tlsKey, "tls-key", "", "PEM private key")
+	s.publishFlags(f)
+	s.witnessEveryFlags(f)
 	f.BoolVar(&s.s3Create, "s3-create-bucket", false, "make the bucket, with object lock, if it is not there")
 }
 
@@ -126,7 +135,7 @@ func (s *settings) load(cmd *cobra.Command, args []string) error {
 
 // checkServe checks what serve alone has flags for.
 func (s *settings) checkServe() error {
-	var faults []error
+	faults := []error{s.checkPublish()}
 	if s.retainDays < 1 || s.retainDays > evidence.MaxRetainDays {
 		faults = append(faults, fmt.Errorf("--retain-days %d: want 1 to %d", s.retainDays, evidence.MaxRetainDays))
 	}

@@ -41,6 +41,7 @@ import (
 //	object-unknown      an object that no intake explains
 //	object-version      a version beside the one that the ledger names
 //	object-marker       a delete marker hides an object
+//	store-ahead         the store holds more of the ledger than the database
 //	upload-unknown      an unfinished upload in the store that no intake under way explains
 //	content-differs     bytes of a copy are not those of the entry (and, with the same
 //	object-differs      meaning, of what lies beside a copy)
@@ -67,6 +68,7 @@ const (
 	CodeObjectVersion    verify.Code = "object-version"
 	CodeObjectMarker     verify.Code = "object-marker"
 	CodeUploadUnknown    verify.Code = "upload-unknown"
+	CodeStoreAhead       verify.Code = "store-ahead"
 )
 
 // AuditStage says what an audit is at.
@@ -129,6 +131,8 @@ type audit struct {
 	r     AuditReport
 	state *evidence.Memory // as the entries make it
 	noted map[uuid.UUID]objectstore.Upload
+	publication
+	witnessed cosignedRows
 }
 
 // Audit holds everything that a service keeps against its ledger, and the ledger
@@ -163,7 +167,7 @@ func (a *audit) everything(ctx context.Context) error {
 		if err := a.ledger(ctx, tx); err != nil {
 			return err
 		}
-		return errors.Join(a.rows(tx), a.work(tx))
+		return errors.Join(a.rows(tx), a.work(tx), a.published(tx), a.cosigned(tx))
 	})
 	switch {
 	case err != nil:
@@ -215,6 +219,9 @@ func (a *audit) ledger(ctx context.Context, tx *database.Tx) error {
 	if err != nil {
 		return err
 	}
+	if report.Erased > 0 {
+		a.note("%d payloads were erased: what their signatures were made over is gone, and they cannot be checked", report.Erased)
+	}
 	if unsigned := report.Entries - report.Signed; unsigned > 0 {
 		a.note("no checkpoint covers the newest %d entries: the service signs them when it starts", unsigned)
 	}
@@ -235,30 +242,40 @@ func (a *audit) entries(tx *database.Tx) iter.Seq2[verify.Record, error] {
 		if done++; done%auditPage == 0 || done == total {
 			a.cfg.Progress(AuditEntries, done, total)
 		}
-		return verify.Record{
-			Seq: e.Seq, Case: e.Case, CaseSeq: e.CaseSeq, EventID: e.EventID, Leaf: e.Leaf,
-			Envelope: e.Envelope, Payload: e.Payload, Signature: e.Signature,
-		}, e.Seq
+		return recordOf(e)
 	})
+}
+
+// recordOf gives an entry as the judge takes it.
+func recordOf(e database.Entry) (verify.Record, int64) {
+	return verify.Record{
+		Seq: e.Seq, Case: e.Case, CaseSeq: e.CaseSeq, EventID: e.EventID, Leaf: e.Leaf,
+		Envelope: e.Envelope, Payload: e.Payload, Signature: e.Signature, Erased: e.Erased,
+	}, e.Seq
 }
 
 func hashesOf(tx *database.Tx) iter.Seq2[verify.TreeHash, error] {
-	return paged(tx.TreeHashes, func(h database.TreeHash) (verify.TreeHash, int64) {
-		return verify.TreeHash(h), h.Index
-	})
+	return paged(tx.TreeHashes, treeHashOf)
 }
 
+func treeHashOf(h database.TreeHash) (verify.TreeHash, int64) { return verify.TreeHash(h), h.Index }
+
 func checkpointsOf(tx *database.Tx) iter.Seq2[verify.KeptCheckpoint, error] {
-	return paged(tx.Checkpoints, func(c database.Checkpoint) (verify.KeptCheckpoint, int64) {
-		return verify.KeptCheckpoint(c), c.Size
-	})
+	return paged(tx.Checkpoints, checkpointOf)
+}
+
+func checkpointOf(c database.Checkpoint) (verify.KeptCheckpoint, int64) {
+	return verify.KeptCheckpoint(c), c.Size
 }
 
 // paged reads rows in the order of a number that each of them has, a page at a time.
 func paged[R, T any](read func(from int64, limit int) ([]R, error), item func(R) (T, int64)) iter.Seq2[T, error] {
+	return pagedFrom(0, read, item)
+}
+
+func pagedFrom[R, T any](from int64, read func(from int64, limit int) ([]R, error), item func(R) (T, int64)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		var from int64
-		for {
+		for from := from; ; {
 			page, err := read(from, auditPage)
 			if err != nil {
 				var zero T

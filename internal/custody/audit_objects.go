@@ -38,12 +38,12 @@ func (a *audit) objects(ctx context.Context) error {
 	nouns := a.state.All()
 	s := newShelf(nouns)
 	unexplained, err := a.list(ctx, s) // first: it tells when the store cannot be asked at all
-	all := namedObjects(nouns)
+	all := append(namedObjects(nouns), append(a.publication.order, a.witnessed.order...)...)
 	if err == nil {
 		err = a.look(ctx, all)
 	}
 	if err == nil && a.cfg.Contents {
-		err = a.contents(ctx, all)
+		err = errors.Join(a.contents(ctx, all), a.segments(ctx))
 	}
 	// What was found until an error came is no less true.
 	for _, n := range all {

@@ -54,7 +54,16 @@ func (a *audit) list(ctx context.Context, s *shelf) ([]verify.Finding, error) {
 		if o.Version != "" {
 			subject += " version " + o.Version
 		}
-		if code, detail := s.explain(o, err); code != "" {
+		var code verify.Code
+		var detail string
+		if size, ok := parseWitnessedKey(o.Key); ok {
+			code, detail = a.explainWitnessed(ctx, size, o, err)
+		} else if isPublished(o.Key) {
+			code, detail = a.explainPublished(ctx, o, err)
+		} else {
+			code, detail = s.explain(o, err)
+		}
+		if code != "" {
 			unexplained = append(unexplained, finding(code, subject, "%s", detail))
 		}
 	}

@@ -67,7 +67,7 @@ func (a *audit) uploads(ctx context.Context, s *shelf) error {
 			noted := a.noted[id]
 			switch {
 			case ok && role == evidence.Content && noted.ID == u.ID:
-			case ok && s.intakes[id].State == evidence.Declared:
+			case ok && s.intakes[id].State == evidence.Declared, isPublished(u.Key):
 				interrupted++
 			default:
 				unknown = append(unknown, finding(CodeUploadUnknown, "object "+u.Key, "an upload of it, %s, is unfinished, and no intake under way explains it", u.ID))

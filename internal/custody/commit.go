@@ -1,6 +1,7 @@
 package custody
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -147,9 +148,24 @@ func (s *Service) commit(batch []*draft) error {
 		batch[0].answer <- answer{err: fmt.Errorf("%w: %w", ErrUnavailable, err)}
 		return nil
 	}
+	err = s.reread(context.WithoutCancel(s.ctx), next, answers)
+	if errors.Is(err, ErrDiscrepancy) {
+		s.alarm(err)
+	} else if err != nil {
+		return err
+	}
+	if err := s.Alarm(); err != nil { // nothing is signed over it; the next start judges it
+		for i, d := range batch {
+			d.answer <- answer{err: cmp.Or(answers[i].err, err)}
+		}
+		return nil
+	}
 	note, err := s.cfg.Ledger.Sign(next, proof)
 	if err != nil {
 		return err
+	}
+	if last := len(batch) - 1; answers[last].err == nil && evidence.EntryTypeOf(batch[last].event) == evidence.SealEntry {
+		s.cosigners.seal(signed{next, note}) // before a larger one can be asked about
 	}
 	s.newest.set(signed{next, note})
 	for i, d := range batch {
@@ -211,7 +227,7 @@ func broken(err error) error {
 // refusal tells whether the law, and not a fault, is behind the error.
 func refusal(err error) bool {
 	for _, is := range []error{
-		evidence.ErrNotFound, evidence.ErrExists, evidence.ErrStale, evidence.ErrForbidden,
+		evidence.ErrNotFound, evidence.ErrExists, evidence.ErrStale, evidence.ErrForbidden, evidence.ErrHeld,
 		evidence.ErrDigestsDiffer, ErrSignature, ErrBusy, context.Canceled, context.DeadlineExceeded,
 	} {
 		if errors.Is(err, is) {
@@ -240,6 +256,9 @@ func (s *Service) insert(tx batchView, d *draft) (Recorded, error) {
 	head, err := tx.Head()
 	if err != nil {
 		return Recorded{}, broken(err)
+	}
+	if err := s.room(head.Size); err != nil {
+		return Recorded{}, err
 	}
 	caseHead, err := tx.CaseHead(ledger.CaseID(d.event.Case))
 	if err != nil {
@@ -276,12 +295,12 @@ func (s *Service) insert(tx batchView, d *draft) (Recorded, error) {
 // again answers a payload that was recorded before: the same receipt, if it is
 // the same to the byte. (The signature may differ: some algorithms are randomised.)
 func again(known database.Entry, d *draft) (Recorded, error) {
-	if string(known.Payload) != string(d.payload) {
-		return Recorded{}, fmt.Errorf("event %s: %w, with another payload", d.event.ID, evidence.ErrExists)
-	}
 	envelope, err := ledger.ParseEnvelope(known.Envelope)
 	if err != nil {
 		return Recorded{}, &brokenError{fmt.Errorf("entry %d: %w", known.Seq, err)}
+	}
+	if sha256.Sum256(d.payload) != envelope.Payload {
+		return Recorded{}, fmt.Errorf("event %s: %w, with another payload", d.event.ID, evidence.ErrExists)
 	}
 	return Recorded{
 		Seq: known.Seq, CaseSeq: known.CaseSeq, Time: evidence.TimeOf(time.UnixMicro(int64(envelope.Time))),
@@ -317,12 +336,15 @@ func (s *Service) prove(tx *database.Tx, answers []answer) (ledger.Checkpoint, [
 		}
 		receipts[i] = ledger.Receipt{Index: a.recorded.Seq, Envelope: a.recorded.Envelope, Proof: path}
 	}
-	// The checkpoint before this batch is kept with it; the one over it exists
-	// only after the commit.
+	// The checkpoint before this batch is kept with it, and what is in the store; the
+	// one over it exists only after the commit.
 	if last, _ := s.newest.get(); last.Size > 0 {
 		if err := tx.SaveCheckpoint(last.Size, last.note); err != nil {
 			return ledger.Checkpoint{}, nil, nil, err
 		}
+	}
+	if err := s.publisher.note(tx); err != nil {
+		return ledger.Checkpoint{}, nil, nil, err
 	}
 	return ledger.Checkpoint{Origin: s.origin, Size: head.Size, Root: root}, proof, receipts, nil
 }

@@ -15,11 +15,13 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/custodyd/custodyd/internal/authority"
 	"github.com/custodyd/custodyd/internal/database"
 	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/identity"
 	"github.com/custodyd/custodyd/internal/ledger"
 	"github.com/custodyd/custodyd/internal/objectstore"
+	"github.com/custodyd/custodyd/internal/witness"
 )
 
 // Questions a caller may ask of an error, beside those of package evidence.
@@ -78,9 +80,27 @@ type Config struct {
 	Logger   *slog.Logger
 	// Administrator is enrolled when the ledger is empty; otherwise ignored.
 	Administrator *evidence.PersonEnrolled
-	RetainDays    int           // suggested to whoever opens a case
-	Session       time.Duration // how long a sign-in holds
-	Workers       int           // cores for hashing
+	RetainDays    int // suggested to whoever opens a case
+	// Days for which the segments of the ledger are locked in the store, from when they
+	// are put, and their payloads; zero: ten years.
+	LedgerRetainDays, PayloadRetainDays int
+	// MaxUnpublished is how many entries may not be in the store yet; no more are taken
+	// then. At least MinUnpublished; zero: 10,000.
+	MaxUnpublished int64
+	// Witnesses cosign the newest checkpoint, asked at most once in WitnessEvery (zero:
+	// DefaultWitnessEvery) and at every export.
+	Witnesses    []witness.Endpoint
+	WitnessEvery time.Duration
+	// Authorities are asked for time stamps, AnchorEvery while there is activity (zero:
+	// DefaultAnchorEvery) and at every export, which waits for an answer ExportWait.
+	Authorities []*authority.Authority
+	AnchorEvery time.Duration
+	ExportWait  time.Duration
+	Session     time.Duration // how long a sign-in holds
+	Workers     int           // cores for hashing
+	// AuditRate is how many entries a second the service reads again, to judge the whole
+	// ledger while it runs; zero: it does not.
+	AuditRate int
 }
 
 // Service is the custody service over one ledger.
@@ -96,25 +116,35 @@ type Service struct {
 	challenges challenges
 	uploads    sync.Map // uuid.UUID -> *writer: who is writing to an intake now
 	newest     newest
+	cosigners  cosigners
+	publisher  publisher
+	anchors    anchors
 	alarmed    atomic.Pointer[error]
+	end        end // the committer's
+	auditor    auditor
+	alarming   chan struct{} // closed at the alarm
 	intakes    watch
 	trails     trails
 	checks     checks
 	counters   counters
+	scrubs     scrubs
 
 	checking, reading, copying permits
 
-	ctx     context.Context // ends with the service: background work, not requests
-	cancel  context.CancelFunc
-	group   *errgroup.Group
-	closing sync.Mutex // nothing joins the group once closed is set
-	closed  bool
-	leaving chan struct{} // closed when the service is about to end
-	leave   sync.Once
-	ended   chan struct{} // closed when the committer has ended
-	stopped chan struct{}
-	stop    sync.Once
-	cause   error // why stopped; written before stopped is closed
+	ctx    context.Context // ends with the service: background work, not requests
+	cancel context.CancelFunc
+	// What is done after that ends with draining, at the latest.
+	draining context.Context
+	abandon  context.CancelFunc
+	group    *errgroup.Group
+	closing  sync.Mutex // nothing joins the group once closed is set
+	closed   bool
+	leaving  chan struct{} // closed when the service is about to end
+	leave    sync.Once
+	ended    chan struct{} // closed when the committer has ended
+	stopped  chan struct{}
+	stop     sync.Once
+	cause    error // why stopped; written before stopped is closed
 }
 
 // Open takes up the ledger in the database: it checks it against the signer's
@@ -122,22 +152,37 @@ type Service struct {
 // the first administrator when the ledger is empty, notes the start, and resumes
 // what was under way. Close must be called.
 func Open(ctx context.Context, cfg Config) (*Service, error) {
+	cfg, err := cfg.publishing()
+	if err != nil {
+		return nil, err
+	}
+	cfg.AnchorEvery = cmp.Or(cfg.AnchorEvery, DefaultAnchorEvery)
+	cfg.WitnessEvery = cmp.Or(cfg.WitnessEvery, DefaultWitnessEvery)
+	cfg.ExportWait = cmp.Or(cfg.ExportWait, DefaultExportWait)
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s := &Service{
 		cfg: cfg, db: cfg.Database, objects: cfg.Objects, origin: cfg.Ledger.Key().Origin(), log: cfg.Logger,
 		started: cfg.Now(), appends: make(chan *draft, maxBatch), ctx: own, cancel: cancel,
 		checking: make(permits, concurrentChecks), reading: make(permits, concurrentReads), copying: make(permits, concurrentCopies),
-		leaving: make(chan struct{}), ended: make(chan struct{}), stopped: make(chan struct{}),
+		alarming: make(chan struct{}),
+		leaving:  make(chan struct{}), ended: make(chan struct{}), stopped: make(chan struct{}),
 	}
+	s.draining, s.abandon = context.WithCancel(context.WithoutCancel(ctx))
 	s.newest.init()
+	s.cosigners.init(cfg)
+	s.anchors.init()
 	s.intakes.init()
 	s.checks.init()
+	s.scrubs.init()
 	if err := errors.Join(s.challenges.init(cfg.Random), s.takeUp(ctx)); err != nil {
 		cancel()
+		s.abandon()
 		return nil, err
 	}
 	s.group, s.ctx = errgroup.WithContext(own)
 	s.background(s.commitLoop)
+	s.background(s.publishLoop)
+	s.background(s.witnessLoop)
 	if err := s.begin(ctx); err != nil {
 		return nil, errors.Join(err, s.Close(context.WithoutCancel(ctx)))
 	}
@@ -185,6 +230,9 @@ func (s *Service) begin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("note the start: %w", err)
 	}
+	s.background(s.scrubLoop)
+	s.startAnchors()
+	s.background(s.auditLoop)
 	return s.resumeIntakes(ctx)
 }
 
@@ -193,7 +241,8 @@ func (s *Service) begin(ctx context.Context) error {
 func (s *Service) Leave() { s.leave.Do(func() { close(s.leaving) }) }
 
 // Close stops taking work, waits for what is under way to reach a durable
-// point, and ends. When ctx is done first, something may still be at it. The
+// point, and ends: what was signed is in the store then, if it can be. When ctx is
+// done first, something may still be at it, for not much longer. The
 // database, store and signer stay open: they are the caller's.
 func (s *Service) Close(ctx context.Context) error {
 	s.closing.Lock()
@@ -201,6 +250,7 @@ func (s *Service) Close(ctx context.Context) error {
 	s.closing.Unlock()
 	s.Leave()
 	s.cancel()
+	defer s.abandon()
 	done := make(chan error, 1)
 	go func() {
 		err := s.group.Wait()
@@ -276,6 +326,7 @@ type About struct {
 	VerifierKey ledger.VerifierKey
 	Version     string
 	Store       objectstore.Description
+	Witnesses   []WitnessState
 	RetainDays  int
 	Started     time.Time
 }
@@ -284,7 +335,7 @@ type About struct {
 func (s *Service) About() About {
 	return About{
 		Origin: s.origin, VerifierKey: s.cfg.Ledger.Key(), Version: s.cfg.Version,
-		Store: s.objects.Describe(), RetainDays: s.cfg.RetainDays, Started: s.started,
+		Store: s.objects.Describe(), Witnesses: s.cosigners.states(), RetainDays: s.cfg.RetainDays, Started: s.started,
 	}
 }
 

@@ -59,7 +59,7 @@ func Inspect(ctx context.Context, cfg Config) []Observation {
 	if err != nil {
 		return seen
 	}
-	_, _, err = continuation(ctx, cfg.Database, cfg.Ledger)
+	_, _, _, err = continuation(ctx, cfg.Database, cfg.Ledger)
 	seen = append(seen, observe("signed history", err, fmt.Sprintf("continues the %d entries that were signed", cfg.Ledger.Last().Size),
 		"the database was rolled back or rewritten: restore the newest one; do not remove the signer's state"))
 
@@ -86,10 +86,11 @@ func behind(now ledger.Time, head ledger.Head) error {
 }
 
 // continuation proves that the database continues what the signer signed last,
-// and gives the checkpoint to be signed over all that is committed. The
-// checkpoint's size is zero for an empty ledger.
-func continuation(ctx context.Context, db *database.DB, signer CheckpointSigner) (next ledger.Checkpoint, proof []ledger.Hash, err error) {
+// judges what it holds behind that, and gives the checkpoint to be signed over all
+// that is committed. The checkpoint's size is zero for an empty ledger.
+func continuation(ctx context.Context, db *database.DB, signer CheckpointSigner) (next ledger.Checkpoint, proof []ledger.Hash, all end, err error) {
 	last := signer.Last()
+	all = newEnd()
 	err = db.View(ctx, func(tx *database.Tx) error {
 		head, err := tx.Head()
 		if err != nil {
@@ -103,10 +104,11 @@ func continuation(ctx context.Context, db *database.DB, signer CheckpointSigner)
 		}
 		// From the entries themselves: the hashes beside them may be as they were, or
 		// changed with them.
-		signed, root, err := rootsOf(tx, last.Size)
+		signed, err := all.read(tx, last.Size)
 		if err != nil {
 			return err
 		}
+		root := all.tree.Root()
 		if last.Size > 0 && signed != last.Root {
 			return fmt.Errorf("%w: at %d entries its root is %s, signed was %s", ErrRollback, last.Size, signed, last.Root)
 		}
@@ -118,44 +120,49 @@ func continuation(ctx context.Context, db *database.DB, signer CheckpointSigner)
 		if stored != root {
 			return fmt.Errorf("%w: the hashes beside its %d entries lead to %s, the entries to %s", ErrRollback, head.Size, stored, root)
 		}
+		if head.Size > last.Size {
+			if err := judgeUnsigned(ctx, tx, signer.Key(), last); err != nil {
+				return err
+			}
+		}
 		next = ledger.Checkpoint{Origin: signer.Key().Origin(), Size: head.Size, Root: root}
 		proof, err = ledger.ProveConsistency(head.Size, last.Size, hashes)
 		return err
 	})
 	if err != nil {
-		return ledger.Checkpoint{}, nil, err
+		return ledger.Checkpoint{}, nil, end{}, err
 	}
-	return next, proof, nil
+	return next, proof, all, nil
 }
 
-// rootsOf reads every entry, holds payload and signature against the envelope, what is
-// left of an erased payload against the entry that erases it, and gives the roots of the
-// tree over the first size entries and over all.
-func rootsOf(tx *database.Tx, size int64) (first, all ledger.Hash, err error) {
-	var tree ledger.Tree
-	first = tree.Root()
+// read reads every entry, holds payload and signature against the envelope, what is
+// left of an erased payload against the entry that erases it, and gives the root of the
+// tree over the first size entries.
+func (n *end) read(tx *database.Tx, size int64) (first ledger.Hash, err error) {
+	first = n.tree.Root()
 	var stored []ledger.Hash
 	erased := erased{}
-	for e, err := range paged(tx.Entries, func(e database.Entry) (database.Entry, int64) { return e, e.Seq }) {
+	for e, err := range paged(tx.Entries, asItIs) {
 		if err != nil {
-			return ledger.Hash{}, ledger.Hash{}, err
+			return ledger.Hash{}, err
 		}
 		envelope, err := e.Check()
 		if err == nil {
 			err = erased.add(e, envelope)
 		}
 		if err != nil {
-			return ledger.Hash{}, ledger.Hash{}, fmt.Errorf("%w: %w", ErrRollback, err)
+			return ledger.Hash{}, fmt.Errorf("%w: %w", ErrRollback, err)
 		}
-		stored = tree.Append(stored[:0], e.Leaf)
-		if tree.Size() == size {
-			first = tree.Root()
+		stored = n.tree.Append(stored[:0], e.Leaf)
+		n.last = e.Leaf
+		if n.tree.Size() == size {
+			first = n.tree.Root()
 		}
 	}
 	if err := erased.end(); err != nil {
-		return ledger.Hash{}, ledger.Hash{}, fmt.Errorf("%w: %w", ErrRollback, err)
+		return ledger.Hash{}, fmt.Errorf("%w: %w", ErrRollback, err)
 	}
-	return first, tree.Root(), nil
+	return first, nil
 }
 
 // takeUp signs what was committed but not signed, after the database has been
@@ -164,10 +171,11 @@ func (s *Service) takeUp(ctx context.Context) error {
 	if got := s.db.Meta(); got.Origin != string(s.origin) || got.VerifierKey != s.cfg.Ledger.Key().String() {
 		return fmt.Errorf("%w: the database belongs to %s, the key is %s", ErrRollback, got.VerifierKey, s.cfg.Ledger.Key())
 	}
-	next, proof, err := continuation(ctx, s.db, s.cfg.Ledger)
+	next, proof, all, err := continuation(ctx, s.db, s.cfg.Ledger)
 	if err != nil {
 		return err
 	}
+	s.end = all
 	if next.Size > 0 {
 		err = s.sameStore(ctx)
 	}

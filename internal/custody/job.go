@@ -2,6 +2,7 @@ package custody
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -81,7 +82,7 @@ func retryAfter(n int) time.Duration { return min(time.Second<<min(n, 6), time.M
 func (s *Service) persist(id uuid.UUID, j *job) {
 	for try := 0; ; try++ {
 		err := s.work(s.ctx, id, j)
-		if err == nil || s.ctx.Err() != nil || s.Cause() != nil {
+		if err == nil || s.ctx.Err() != nil || cmp.Or(s.Cause(), s.Alarm()) != nil {
 			j.problem.Store(nil)
 			s.intakes.changed()
 			return
@@ -238,7 +239,7 @@ func (s *Service) keepMidstates(ctx context.Context, i evidence.Intake, c eviden
 }
 
 // putOnce stores small bytes. A key that is taken must hold the same bytes: a
-// crash came between putting and noting.
+// crash came between putting and noting. Else the error is fs.ErrExist.
 func (s *Service) putOnce(ctx context.Context, key string, data []byte, until time.Time) (objectstore.Object, error) {
 	o, err := s.objects.Put(ctx, key, bytes.NewReader(data), int64(len(data)), until)
 	if !errors.Is(err, fs.ErrExist) {
@@ -252,7 +253,7 @@ func (s *Service) putOnce(ctx context.Context, key string, data []byte, until ti
 		return objectstore.Object{}, err
 	}
 	if !bytes.Equal(there, data) {
-		return objectstore.Object{}, fmt.Errorf("object %s: is there already, with other bytes", key)
+		return objectstore.Object{}, fmt.Errorf("object %s: %w, with other bytes", key, fs.ErrExist)
 	}
 	return o, nil
 }

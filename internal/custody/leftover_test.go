@@ -45,7 +45,7 @@ func TestHangUp(t *testing.T) {
 // partial gives the file of the one upload in the store.
 func (l *lab) partial() string {
 	l.t.Helper()
-	files, err := filepath.Glob(l.path("objects", "partial", "*"))
+	files, err := filepath.Glob(l.path("objects", "partial", "*-*-*-*-*-*"))
 	must(l.t, err)
 	if len(files) != 1 {
 		l.t.Fatalf("uploads in the store: %v", files)

@@ -69,6 +69,7 @@ func (s *Service) alarm(cause error) {
 	err := fmt.Errorf("%w: %w", ErrStopped, cause)
 	if s.alarmed.CompareAndSwap(nil, &err) {
 		s.log.Error("ALARM: nothing more is written, reading goes on", "cause", cause)
+		close(s.alarming)
 	}
 }
 
@@ -80,3 +81,6 @@ func (s *Service) Alarm() error {
 	}
 	return nil
 }
+
+// Alarmed is closed when nothing is written any more; Alarm tells why.
+func (s *Service) Alarmed() <-chan struct{} { return s.alarming }

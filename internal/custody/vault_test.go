@@ -92,7 +92,7 @@ func fold(t testing.TB, entries []database.Entry) (*evidence.Memory, *ledger.Che
 		}
 		ids[event.ID] = true
 		key := keyOf(t, state, event)
-		if err := identity.Verify(key, identity.NamespaceEvent, e.Payload, e.Signature); err != nil {
+		if err := identity.Verify(key, identity.NamespaceEvent, e.Payload, e.Signature); err != nil && !e.Erased {
 			t.Errorf("entry %d: %v", e.Seq, err)
 		}
 		changes, err := evidence.Apply(state, event, evidence.Position{CaseSeq: e.CaseSeq, Time: evidence.TimeOf(envelope.Time.Std())})
@@ -153,6 +153,9 @@ func (l *lab) auditObjects(state *evidence.Memory) {
 	l.t.Helper()
 	for o, err := range l.store.Directory.List(l.ctx(), "") {
 		must(l.t, err)
+		if strings.HasPrefix(o.Key, "ledger-") || strings.HasPrefix(o.Key, "payload-") {
+			continue // the audit judges these
+		}
 		if len(o.Key) < 37 {
 			l.t.Errorf("object %s: not the key of an intake", o.Key)
 			continue

@@ -3,6 +3,7 @@ package custody
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -108,9 +109,33 @@ type Stats struct {
 	Appends  int64
 	Received int64 // bytes
 	ReadBack int64 // bytes
+
+	Audit AuditStats
+
+	Anchored        int64         // entries under the newest checkpoint with a time stamp
+	AnchoredAt      int64         // when that was stamped, in seconds since 1970; zero: never
+	AnchorsPending  int64         // time stamps that are waited for
+	AnchorsFailed   int64         // time stamps that were given up
+	Published       int64         // entries that the object store holds
+	Unpublished     int64         // entries that it does not hold yet
+	MaxUnpublished  int64         // no more entries are taken then
+	OldestWaits     time.Duration // for how long the first of them has waited
+	PublishFailures int64         // tries that did not put a segment
 }
 
 // Stats tells what the service has done since its start.
 func (s *Service) Stats() Stats {
-	return Stats{s.newest.size(), s.counters.appends.Load(), s.counters.received.Load(), s.counters.readBack.Load()}
+	size, oldest := s.publisher.published()
+	stats := Stats{
+		Entries: s.newest.size(), Appends: s.counters.appends.Load(), Received: s.counters.received.Load(),
+		ReadBack: s.counters.readBack.Load(), Published: size, MaxUnpublished: s.cfg.MaxUnpublished,
+		PublishFailures: s.publisher.failures.Load(), Audit: s.auditStats(),
+		Anchored: s.anchors.size.Load(), AnchoredAt: s.anchors.at.Load(),
+		AnchorsPending: s.anchors.pending.Load(), AnchorsFailed: s.anchors.failed.Load(),
+	}
+	stats.Unpublished = max(stats.Entries-size, 0) // the newest checkpoint was asked for after
+	if oldest > 0 && stats.Unpublished > 0 {
+		stats.OldestWaits = max(s.cfg.Now().Sub(oldest.Std()), 0)
+	}
+	return stats
 }

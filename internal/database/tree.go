@@ -118,3 +118,12 @@ func (tx *Tx) LastCheckpoint() (size int64, note []byte, err error) {
 	}
 	return size, note, nil
 }
+
+// CheckpointUpTo gives the newest checkpoint over at most size entries, or ErrNotFound.
+func (tx *Tx) CheckpointUpTo(size int64) (at int64, note []byte, err error) {
+	err = tx.one("SELECT size, note FROM checkpoints WHERE size <= ? ORDER BY size DESC LIMIT 1", []any{size}, &at, &note)
+	if err != nil {
+		return 0, nil, fmt.Errorf("read checkpoint up to %d: %w", size, err)
+	}
+	return at, note, nil
+}

@@ -161,6 +161,9 @@ func (t *Tree) Append(dst []Hash, leaf Hash) []Hash {
 	return dst
 }
 
+// Clone returns a tree that grows apart from t.
+func (t *Tree) Clone() *Tree { return &Tree{size: t.size, peaks: append([]Hash(nil), t.peaks...)} }
+
 // Size returns the number of entries.
 func (t *Tree) Size() int64 { return t.size }
 

@@ -27,7 +27,20 @@ func (s *Server) measure(registry *prometheus.Registry, version string) error {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help},
 			func() float64 { return float64(of(s.custody.Stats())) })
 	}
+	gauge := func(name, help string, of func(custody.Stats) float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return of(s.custody.Stats()) })
+	}
 	return errors.Join(
+		registry.Register(gauge("custodyd_ledger_published_entries", "Entries that the object store holds.",
+			func(c custody.Stats) float64 { return float64(c.Published) })),
+		registry.Register(gauge("custodyd_ledger_unpublished_entries", "Entries that the object store does not hold yet: what would be lost with the database.",
+			func(c custody.Stats) float64 { return float64(c.Unpublished) })),
+		registry.Register(gauge("custodyd_ledger_unpublished_entries_limit", "So many may wait; then no entry is taken.",
+			func(c custody.Stats) float64 { return float64(c.MaxUnpublished) })),
+		registry.Register(gauge("custodyd_ledger_unpublished_seconds", "For how long the oldest entry that the object store does not hold has waited.",
+			func(c custody.Stats) float64 { return c.OldestWaits.Seconds() })),
+		registry.Register(figure("custodyd_ledger_publish_failures_total", "Tries since the start that did not put entries into the object store.",
+			func(c custody.Stats) int64 { return c.PublishFailures })),
 		registry.Register(build),
 		registry.Register(s.seconds),
 		registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{

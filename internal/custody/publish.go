@@ -1,0 +1,326 @@
+package custody
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/custodyd/custodyd/internal/database"
+	"github.com/custodyd/custodyd/internal/digest"
+	"github.com/custodyd/custodyd/internal/evidence"
+	"github.com/custodyd/custodyd/internal/ledger"
+	"github.com/custodyd/custodyd/internal/objectstore"
+)
+
+// MinUnpublished is the least that Config.MaxUnpublished can be: one batch of appends.
+const MinUnpublished = maxBatch
+
+// The values of Config's members that are zero.
+const (
+	defaultMaxUnpublished = 10_000
+	defaultRetainDays     = 3650
+)
+
+// storeName is how conflicts name whoever holds the segments.
+const storeName = "the object store"
+
+// errUnpublished: too much is not in the store yet. It is an ErrUnavailable.
+var errUnpublished = fmt.Errorf("%w: too many entries are not in the object store yet", ErrUnavailable)
+
+// The roles of a segment's objects, in what is noted of them.
+const (
+	roleEnvelopes evidence.Role = "envelopes"
+	rolePayloads  evidence.Role = "payloads"
+)
+
+// publisher knows how much of the ledger lies in the store.
+type publisher struct {
+	tree     *ledger.Tree // over the entries that do; of the one who publishes
+	failures atomic.Int64
+
+	mu      sync.Mutex
+	size    int64                // entries that do
+	unnoted []database.Published // segments that the database does not know of yet
+	oldest  ledger.Time          // of the first entry that does not; 0, if none is known
+}
+
+func (p *publisher) published() (size int64, oldest ledger.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.size, p.oldest
+}
+
+func (p *publisher) waiting(oldest ledger.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.oldest = oldest
+}
+
+// add takes up a segment that is in the store now.
+func (p *publisher) add(segment database.Published) (unnoted int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.size = segment.To
+	p.unnoted = append(p.unnoted, segment)
+	return len(p.unnoted)
+}
+
+// note writes down what is in the store, with the next entries: a transaction of its
+// own would keep them waiting, and what is not noted is found again.
+func (p *publisher) note(tx *database.Tx) error {
+	durable, err := tx.PublishedSize()
+	if err != nil {
+		return err
+	}
+	p.noted(durable)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, segment := range p.unnoted {
+		if err := tx.SavePublished(segment); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// noted forgets what is durable in the database: the segments that end there or before.
+func (p *publisher) noted(size int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.unnoted) > 0 && p.unnoted[0].To <= size {
+		p.unnoted = p.unnoted[1:]
+	}
+}
+
+// room refuses an entry when too many before it are not in the store.
+func (s *Service) room(head int64) error {
+	if size, _ := s.publisher.published(); head-size >= s.cfg.MaxUnpublished {
+		return fmt.Errorf("%w: %d of them, at most %d may wait; it goes on by itself when the store takes them", errUnpublished, head-size, s.cfg.MaxUnpublished)
+	}
+	return nil
+}
+
+// maxUnnoted is how many segments the database may not know of; a start reads them.
+const maxUnnoted = 64
+
+// publishLoop puts what is signed into the store, until the service ends or the store
+// holds another ledger.
+func (s *Service) publishLoop() {
+	for try := 0; ; {
+		head, next := s.newest.get()
+		err := s.publishTo(s.draining, head) // a segment that was begun is put whole
+		switch {
+		case s.ctx.Err() != nil:
+			s.publishLast()
+			return
+		case errors.Is(err, ErrRollback):
+			s.publisher.failures.Add(1)
+			s.alarm(err)
+			return
+		case err != nil:
+			s.publisher.failures.Add(1)
+			s.log.Warn("publish the ledger", "try", try+1, "error", err)
+			wait := time.NewTimer(retryAfter(try))
+			select {
+			case <-wait.C:
+			case <-s.ctx.Done():
+			}
+			wait.Stop()
+			try++
+			continue
+		}
+		try = 0
+		select {
+		case <-next:
+		case <-s.ctx.Done():
+		}
+	}
+}
+
+// publishLast puts into the store what was signed until the end, and notes it.
+func (s *Service) publishLast() {
+	<-s.ended
+	head, _ := s.newest.get()
+	err := s.publishTo(s.draining, head)
+	if err == nil {
+		err = s.notePublished(s.draining)
+	}
+	if err != nil {
+		size, _ := s.publisher.published()
+		s.log.Warn("publish the last of the ledger", "unpublished", head.Size-size, "error", err)
+	}
+}
+
+// publishTo puts the entries under a checkpoint into the store. An ErrRollback says that
+// they do not go on there, or are not what was signed.
+func (s *Service) publishTo(ctx context.Context, head signed) error {
+	for {
+		if err := s.Alarm(); err != nil {
+			return nil // nothing more is written
+		}
+		size, _ := s.publisher.published()
+		if size >= head.Size {
+			s.publisher.waiting(0)
+			return nil
+		}
+		if err := s.publishNext(ctx, size, head); err != nil {
+			return err
+		}
+	}
+}
+
+// publishNext puts the next segment.
+func (s *Service) publishNext(ctx context.Context, from int64, head signed) error {
+	run, note, err := s.nextRun(ctx, from, head)
+	if err != nil {
+		return err
+	}
+	envelope, err := ledger.ParseEnvelope(run[0].Envelope)
+	if err != nil {
+		return fmt.Errorf("%w: entry %d: %w", ErrRollback, from, err)
+	}
+	s.publisher.waiting(envelope.Time)
+	tree := s.publisher.tree.Clone()
+	if err := grow(tree, run, note, s.cfg.Ledger.Key()); err != nil {
+		return err
+	}
+	payloads := make([][]byte, len(run))
+	segment := ledger.Segment{From: from, Entries: make([]ledger.SegmentEntry, len(run)), Checkpoint: note}
+	for i, e := range run {
+		payloads[i], segment.Entries[i] = e.Payload, ledger.SegmentEntry{Envelope: e.Envelope, Signature: e.Signature}
+	}
+	second, err := s.putPayloads(ctx, &segment, payloads)
+	if err != nil {
+		return err
+	}
+	data := segment.Marshal()
+	first, err := s.putOnce(ctx, ledger.SegmentKey(from), data, s.ledgerUntil())
+	if errors.Is(err, fs.ErrExist) {
+		_, err := s.adoptNext(ctx, from, head)
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	s.publisher.tree = tree
+	return s.keep(ctx, segment, object(roleEnvelopes, first, sha256.Sum256(data)), second)
+}
+
+func (s *Service) ledgerUntil() time.Time { return s.cfg.Now().AddDate(0, 0, s.cfg.LedgerRetainDays) }
+
+// putPayloads puts the payloads of a segment under the first of its names that is free,
+// or holds them already, and names them in it.
+func (s *Service) putPayloads(ctx context.Context, segment *ledger.Segment, payloads [][]byte) (evidence.Object, error) {
+	until := s.cfg.Now().AddDate(0, 0, s.cfg.PayloadRetainDays)
+	for n := 1; ; n++ {
+		var data []byte
+		data, segment.Payloads = ledger.MarshalPayloads(ledger.PayloadsKey(segment.From, n), segment.From, payloads)
+		o, err := s.putOnce(ctx, segment.Payloads.Key, data, until)
+		if errors.Is(err, fs.ErrExist) && n < ledger.MaxPayloadsNames {
+			continue
+		}
+		return object(rolePayloads, o, digest.SHA256(segment.Payloads.SHA256)), err
+	}
+}
+
+// nextRun gives the entries of the next segment and the signed checkpoint that it ends
+// with: the newest one, or the last that a segment has room for.
+func (s *Service) nextRun(ctx context.Context, from int64, head signed) (run []database.Entry, note []byte, err error) {
+	err = s.db.View(ctx, func(tx *database.Tx) error {
+		run, err = tx.Run(from, min(head.Size, from+ledger.MaxSegmentEntries), 2*ledger.MaxSegmentSize)
+		if err != nil {
+			return err
+		}
+		run = run[:fitting(run)]
+		to := from + int64(len(run))
+		if to == head.Size {
+			note = head.note
+			return nil
+		}
+		var size int64
+		size, note, err = tx.CheckpointUpTo(to)
+		if err != nil || size <= from {
+			return fmt.Errorf("no checkpoint ends after entry %d and within %d entries: %w", from, len(run), errors.Join(err, database.ErrNotFound))
+		}
+		run = run[:size-from]
+		return nil
+	})
+	return run, note, err
+}
+
+// fitting gives how many of the entries a segment has room for.
+func fitting(run []database.Entry) int {
+	const headers = 4096 // and a checkpoint with the signatures of witnesses
+	envelopes, payloads := headers, headers
+	for i, e := range run {
+		envelopes += ledger.SegmentRoom(ledger.SegmentEntry{Envelope: e.Envelope, Signature: e.Signature})
+		payloads += ledger.PayloadRoom(e.Payload)
+		if max(envelopes, payloads) > ledger.MaxSegmentSize {
+			return i
+		}
+	}
+	return len(run)
+}
+
+// grow adds entries to a tree, and holds it against the checkpoint that was signed over
+// them: what somebody changed in the database since is not published.
+func grow(tree *ledger.Tree, run []database.Entry, note []byte, key ledger.VerifierKey) error {
+	var stored []ledger.Hash
+	for _, e := range run {
+		if _, err := e.Check(); err != nil {
+			return fmt.Errorf("%w: %w", ErrRollback, err)
+		}
+		stored = tree.Append(stored[:0], e.Leaf)
+	}
+	c, err := ledger.OpenCheckpoint(note, key)
+	if err != nil {
+		return fmt.Errorf("%w: the checkpoint over %d entries: %w", ErrRollback, tree.Size(), err)
+	}
+	if c.Size != tree.Size() || c.Root != tree.Root() {
+		return fmt.Errorf("%w: the root at %d entries is %s, signed was %s at %d", ErrRollback, tree.Size(), tree.Root(), c.Root, c.Size)
+	}
+	return nil
+}
+
+// keep takes up a segment whose objects are in the store.
+func (s *Service) keep(ctx context.Context, segment ledger.Segment, envelopes, payloads evidence.Object) error {
+	row, err := publishedRow(segment, envelopes, payloads)
+	if err != nil {
+		return err
+	}
+	if s.publisher.add(row) >= maxUnnoted {
+		return s.notePublished(ctx)
+	}
+	return nil
+}
+
+func publishedRow(segment ledger.Segment, envelopes, payloads evidence.Object) (database.Published, error) {
+	row := database.Published{From: segment.From, To: segment.To()}
+	var errs [2]error
+	row.Envelopes, errs[0] = json.Marshal(envelopes)
+	row.Payloads, errs[1] = json.Marshal(payloads)
+	return row, errors.Join(errs[:]...)
+}
+
+func (s *Service) notePublished(ctx context.Context) error {
+	size, _ := s.publisher.published()
+	if err := s.commitOutcome(s.db.Update(ctx, s.publisher.note)); err != nil {
+		return err
+	}
+	s.publisher.noted(size)
+	return nil
+}
+
+// readWhole reads an object of the ledger's own into memory.
+func (s *Service) readWhole(ctx context.Context, o objectstore.Object) ([]byte, error) {
+	if o.Size > ledger.MaxSegmentSize {
+		return nil, fmt.Errorf("object %s: has %d bytes, a segment at most %d", o.Key, o.Size, ledger.MaxSegmentSize)
+	}
+	return s.readSmall(ctx, o)
+}
