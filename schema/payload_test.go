@@ -405,6 +405,8 @@ func TestBadPayloads(t *testing.T) {
 		{"person.enrolled", "body.key", `"ssh-dss AAAA"`},
 		{"person.revoked", "actor", `"custodyd"`},
 		{"person.revoked", "body.reason", `""`},
+		{"checkpoint.anchored", "body.tokens", `[]`},
+		{"checkpoint.anchored", "body.size", `0`},
 		{"service.started", "actor", `"admin"`},
 		{"service.started", "body.lock", `"solid"`},
 		{"service.started", "body.missing", `[]`},

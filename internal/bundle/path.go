@@ -7,6 +7,7 @@ import (
 
 	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/identity"
+	"github.com/custodyd/custodyd/internal/timestamp"
 )
 
 // The files of which there is one.
@@ -44,6 +45,12 @@ const (
 	KindLog            = Kind(evidence.ToolLog)
 	KindFiles          = Kind(evidence.Files)
 	KindContent        = Kind(evidence.Content)
+
+	KindAnchored     Kind = "anchored"     // a checkpoint of the ledger that was time-stamped
+	KindConsistency  Kind = "consistency"  // the proof that leads from it to the bundle's
+	KindStamp        Kind = "stamp"        // RFC 3161 response over it
+	KindCertificates Kind = "certificates" // behind the time stamp, in PEM
+	KindRevoked      Kind = "revoked"      // revocation lists of their issuers, in PEM
 )
 
 // limits are the greatest sizes in bytes. What is read whole is small.
@@ -67,16 +74,22 @@ var limits = map[Kind]int64{
 	KindLog:            evidence.MaxLog,
 	KindFiles:          1 << 30,
 	KindContent:        evidence.MaxContent,
+	KindAnchored:       64 << 10,
+	KindConsistency:    8 << 10, // 64 hashes and more
+	KindStamp:          timestamp.MaxResponse,
+	KindCertificates:   2 << 20,
+	KindRevoked:        16 << 20,
 }
 
 // File is one file of a bundle.
 type File struct {
-	Path    string // within the bag, with slashes
-	Kind    Kind
-	Seq     int64           // of payloads, signatures and proofs
-	Exhibit evidence.Name   // of what belongs to a copy
-	Number  evidence.Number // likewise
-	Size    int64           // bytes
+	Path      string // within the bag, with slashes
+	Kind      Kind
+	Seq       int64           // of payloads, signatures and proofs; of anchors the size of the checkpoint
+	Authority string          // of what belongs to a time stamp
+	Exhibit   evidence.Name   // of what belongs to a copy
+	Number    evidence.Number // likewise
+	Size      int64           // bytes
 }
 
 type family struct {
@@ -94,10 +107,25 @@ var families = []family{
 	{KindLog, "data/logs/", ".log"},
 	{KindFiles, "data/files/", ".jsonl"},
 	{KindContent, "data/content/", ".bin"},
+	{KindAnchored, "data/anchors/", ".checkpoint"},
+	{KindConsistency, "data/anchors/", ".consistency"},
+	{KindStamp, "data/anchors/", ".tsr"},
+	{KindCertificates, "data/anchors/", ".pem"},
+	{KindRevoked, "data/anchors/", ".crl.pem"},
 }
 
 // EntryPath gives the path of an entry's payload, signature or proof.
 func EntryPath(k Kind, seq int64) string { return join(k, strconv.FormatInt(seq, 10)) }
+
+// AnchorPath gives the path of an anchored checkpoint, its proof, or what belongs to the
+// time stamp of an authority over it.
+func AnchorPath(k Kind, size int64, authority string) string {
+	name := strconv.FormatInt(size, 10)
+	if authority != "" {
+		name += "-" + authority
+	}
+	return join(k, name)
+}
 
 // CopyPath gives the path of what a bundle holds of a copy for one of its objects.
 func CopyPath(role evidence.Role, exhibit evidence.Name, n evidence.Number) string {
@@ -128,9 +156,22 @@ func parsePath(path string) (File, bool) {
 		}
 		f := File{Path: path, Kind: family.kind}
 		switch f.Kind {
+		case KindStamp, KindCertificates, KindRevoked:
+			size, authority, _ := strings.Cut(name, "-")
+			n, ok := number(size)
+			if !ok || n == 0 || evidence.CheckAuthority(authority) != nil {
+				continue
+			}
+			f.Seq, f.Authority = n, authority
+		case KindAnchored, KindConsistency:
+			n, ok := number(name)
+			if !ok || n == 0 {
+				continue
+			}
+			f.Seq = n
 		case KindPayload, KindSignature, KindProof:
-			n, err := strconv.ParseInt(name, 10, 64)
-			if err != nil || n < 0 || strconv.FormatInt(n, 10) != name {
+			n, ok := number(name)
+			if !ok {
 				continue
 			}
 			f.Seq = n
@@ -140,15 +181,21 @@ func parsePath(path string) (File, bool) {
 				continue
 			}
 			exhibit, errLabel := evidence.ParseName(name[:i])
-			number, errNumber := evidence.ParseNumber(name[i+1:])
+			copied, errNumber := evidence.ParseNumber(name[i+1:])
 			if errLabel != nil || errNumber != nil {
 				continue
 			}
-			f.Exhibit, f.Number = exhibit, number
+			f.Exhibit, f.Number = exhibit, copied
 		}
 		return f, true
 	}
 	return File{}, false
+}
+
+// number reads a number in its one spelling.
+func number(text string) (int64, bool) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	return n, err == nil && n >= 0 && strconv.FormatInt(n, 10) == text
 }
 
 // isTag reports whether the path is outside the payload directory of the bag.

@@ -51,7 +51,7 @@ func TestErasedReplay(t *testing.T) {
 			t.Fatalf("in the end\nlive     %s\nreplayed %s", now, again)
 		}
 	})
-	if erasures < 100 {
+	if erasures < 50 { // by far fewer than there mostly are
 		t.Errorf("only %d erasures happened", erasures)
 	}
 }

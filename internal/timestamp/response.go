@@ -104,6 +104,9 @@ type Token struct {
 // Time is the time that the token states.
 func (t Token) Time() time.Time { return t.info.Time }
 
+// Serial is the token's serial number, in decimal.
+func (t Token) Serial() string { return t.info.Serial.String() }
+
 // ParseResponse reads the answer to a request: ErrFormat, ErrRefused, ErrImprint or
 // ErrNonce, if it is none. Without a nonce, which an asker remembers only until the
 // answer comes, any will do.

@@ -58,7 +58,7 @@ func Verify(der, message []byte, nonce *big.Int, trust Trust) (Stamp, error) {
 	}
 	for _, chain := range chains {
 		s := Stamp{
-			Time: t.info.Time, Accuracy: t.accuracy, Authority: signer.Subject.String(), Serial: t.info.Serial.String(),
+			Time: t.info.Time, Accuracy: t.accuracy, Authority: signer.Subject.String(), Serial: t.Serial(),
 			Policy: t.info.Policy.String(), Chain: chain,
 		}
 		if err = s.revocation(trust.Lists); err == nil {

@@ -26,10 +26,12 @@ const NoQuorum = "none"
 
 // Policy is what the verifier believes before looking at anything.
 type Policy struct {
-	Key       ledger.VerifierKey // of the ledger, with its origin
-	Witnesses []Witness          // in the order of the file, like groups
-	Groups    []Group
-	Quorum    string // the witness or group that has to stand behind a checkpoint; empty or NoQuorum: none
+	Key         ledger.VerifierKey // of the ledger, with its origin
+	Witnesses   []Witness          // in the order of the file, like groups
+	Groups      []Group
+	Authorities []Authority // whose time stamps are believed, in the order of the file
+	Anchors     int         // how many of them must have stamped a checkpoint that covers the whole bundle
+	Quorum      string      // the witness or group that has to stand behind a checkpoint; empty or NoQuorum: none
 }
 
 // Witness is one that the verifier knows.
@@ -86,6 +88,10 @@ func (p *Policy) line(line string, origin *ledger.Origin) (err error) {
 		err = p.witness(value)
 	case word == "group":
 		err = p.group(value)
+	case word == "authority":
+		err = p.authority(value)
+	case word == "anchors" && p.Anchors == 0:
+		err = p.anchors(value)
 	case word == "quorum" && p.Quorum == "":
 		if value != NoQuorum && !p.defined(value) {
 			return fmt.Errorf("quorum: %.100q is no witness or group above", value)
@@ -193,7 +199,7 @@ func (p *Policy) whole(origin ledger.Origin) error {
 			return fmt.Errorf("the witness %s signs with the ledger's own key", w.Name)
 		}
 	}
-	return nil
+	return p.wholeAuthorities()
 }
 
 // Reached tells whether the quorum is, when these witnesses, by their names in the
@@ -230,7 +236,7 @@ func (p Policy) Marshal() []byte {
 	if p.Quorum != "" {
 		b = fmt.Appendf(b, "quorum %s\n", p.Quorum)
 	}
-	return b
+	return p.marshalAuthorities(b)
 }
 
 // FileName gives the name of the policy file of a ledger. No two origins share one.

@@ -36,6 +36,11 @@ func (l *Lab) Draw(choose func(n int) int) evidence.Event {
 		e = l.Event(identity.Service, evidence.CaseID{}, evidence.ServiceStarted{
 			Version: "1", Store: "directory", Bucket: "vault", Lock: "directory",
 		})
+		if choose(3) > 0 {
+			e.Body = evidence.CheckpointAnchored{Size: 1 + int64(choose(100)), Note: digest.SHA256{1}, Tokens: []evidence.AnchorToken{
+				{Authority: "tsa", Serial: strconv.Itoa(choose(100)), SHA256: digest.SHA256{2}, Time: e.At},
+			}}
+		}
 	case 3:
 		if choose(8) > 0 || c.IsZero() {
 			c = l.CaseID()
