@@ -30,6 +30,7 @@ const (
 	CodeInternal             Code = "internal"
 	CodeInvalid              Code = "invalid"
 	CodeLedgerStopped        Code = "ledger-stopped"
+	CodeLegalHold            Code = "legal-hold"
 	CodeLengthRequired       Code = "length-required"
 	CodeMalformed            Code = "malformed"
 	CodeMethodNotAllowed     Code = "method-not-allowed"
@@ -65,6 +66,8 @@ func (e Code) Valid() bool {
 	case CodeInvalid:
 		return true
 	case CodeLedgerStopped:
+		return true
+	case CodeLegalHold:
 		return true
 	case CodeLengthRequired:
 		return true
@@ -186,6 +189,27 @@ func (e StoreLock) Valid() bool {
 	}
 }
 
+// Defines values for WitnessState.
+const (
+	WitnessStateFailing WitnessState = "failing"
+	WitnessStateOk      WitnessState = "ok"
+	WitnessStatePending WitnessState = "pending"
+)
+
+// Valid indicates whether the value is a known member of the WitnessState enum.
+func (e WitnessState) Valid() bool {
+	switch e {
+	case WitnessStateFailing:
+		return true
+	case WitnessStateOk:
+		return true
+	case WitnessStatePending:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for TusResumable.
 const (
 	TusResumableN100 TusResumable = "1.0.0"
@@ -214,8 +238,9 @@ type About struct {
 	Store Store `json:"store"`
 
 	// VerifierKey The ledger's public key as a C2SP signed-note verifier key. Compare it by another way before you pin it.
-	VerifierKey string `json:"verifier_key"`
-	Version     string `json:"version"`
+	VerifierKey string    `json:"verifier_key"`
+	Version     string    `json:"version"`
+	Witnesses   []Witness `json:"witnesses"`
 }
 
 // Acquisition The copying process: by which tool, where, when, and under whose eyes.
@@ -295,6 +320,7 @@ type Class = evidence.Class
 // - 422 `not-canonical`: the payload is not the one canonical form of its content
 // - 422 `unknown-action`: the action is not in the closed set
 // - 422 `signature`: the signature is not the actor's over this payload
+// - 423 `legal-hold`: a hold on the case stands against it
 // - 423 `busy`: somebody else is writing; a retry makes sense
 // - 500 `internal`: the log of the service has the reason under the request id
 // - 503 `unavailable`: store or ledger cannot be reached now; a retry makes sense
@@ -332,6 +358,20 @@ type EntryRequest struct {
 
 	// Signature Over the payload, armoured, as ssh-keygen -Y sign writes it.
 	Signature string `json:"signature"`
+}
+
+// Erased The payload of the entry was erased, and its signature cannot be checked any more.
+type Erased struct {
+	// At UTC, as in 2026-03-01T09:30:00.000000Z.
+	At        Time   `json:"at"`
+	Authority string `json:"authority"`
+
+	// By The name that entries use for an actor: a letter or digit, then up to 63 of a-z, 0-9, '.', '_', '@' and '-'. Empty where a screener looks.
+	By Principal `json:"by"`
+
+	// Entry Number in the ledger of the entry that erased it.
+	Entry  int64  `json:"entry"`
+	Reason string `json:"reason"`
 }
 
 // Exhibit An original: device, medium, memory, log source, account, paper.
@@ -386,10 +426,13 @@ type HistoryEntry struct {
 	// Envelope The ledger's leaf, one line of JSON.
 	Envelope string `json:"envelope"`
 
+	// Erased The payload of the entry was erased, and its signature cannot be checked any more.
+	Erased *Erased `json:"erased,omitempty"`
+
 	// Leaf A SHA-256 in hexadecimal.
 	Leaf Hash `json:"leaf"`
 
-	// Payload The canonical JSON text that was signed.
+	// Payload The canonical JSON text that was signed; of an erased entry what is left of it.
 	Payload string `json:"payload"`
 
 	// Seq Number in the ledger, from 0.
@@ -401,6 +444,9 @@ type HistoryEntry struct {
 	// Time UTC, as in 2026-03-01T09:30:00.000000Z.
 	Time Time `json:"time"`
 }
+
+// Hold While a case is under a legal hold nothing of it is erased.
+type Hold = evidence.Hold
 
 // Intake One copy on its way in.
 type Intake = evidence.Intake
@@ -505,6 +551,7 @@ type Problem struct {
 	// - 422 `not-canonical`: the payload is not the one canonical form of its content
 	// - 422 `unknown-action`: the action is not in the closed set
 	// - 422 `signature`: the signature is not the actor's over this payload
+	// - 423 `legal-hold`: a hold on the case stands against it
 	// - 423 `busy`: somebody else is writing; a retry makes sense
 	// - 500 `internal`: the log of the service has the reason under the request id
 	// - 503 `unavailable`: store or ledger cannot be reached now; a retry makes sense
@@ -606,6 +653,23 @@ type Time = evidence.Time
 
 // Withheld An entry whose payload a bundle is made without, and why.
 type Withheld = evidence.Withheld
+
+// Witness An outside witness (C2SP tlog-witness) of this ledger, as the service sees it.
+type Witness struct {
+	// Cosigned Entries under the largest checkpoint that it has cosigned; 0 if none.
+	Cosigned int64  `json:"cosigned"`
+	Name     string `json:"name"`
+
+	// Problem Why it is failing, in words.
+	Problem string       `json:"problem,omitempty"`
+	State   WitnessState `json:"state"`
+
+	// VerifierKey The witness's public key as a C2SP signed-note verifier key. Ask the witness itself for it before you put it into a policy.
+	VerifierKey string `json:"verifier_key"`
+}
+
+// WitnessState defines model for Witness.State.
+type WitnessState string
 
 // CaseReference A case reference or exhibit label: a letter or digit, then up to 63 of letters, digits, '.', '_' and '-'.
 type CaseReference = Name

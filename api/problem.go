@@ -34,6 +34,7 @@ var codes = map[Code]struct {
 	CodeNotCanonical:         {http.StatusUnprocessableEntity, "payload is not in canonical form", evidence.ErrNotCanonical},
 	CodeUnknownAction:        {http.StatusUnprocessableEntity, "unknown action", evidence.ErrUnknownAction},
 	CodeSignature:            {http.StatusUnprocessableEntity, "signature does not verify", nil},
+	CodeLegalHold:            {http.StatusLocked, "under a legal hold", evidence.ErrHeld},
 	CodeBusy:                 {http.StatusLocked, "busy", nil},
 	CodeInternal:             {http.StatusInternalServerError, "internal error", nil},
 	CodeUnavailable:          {http.StatusServiceUnavailable, "unavailable", nil},

@@ -89,6 +89,7 @@ var exits = []struct {
 	{exitDenied, "ssh-add the key, or name a key file with custody-cli setup --key FILE", []error{identity.ErrAgentKey, operator.ErrNoAgent}},
 	{exitDenied, "", []error{evidence.ErrForbidden, identity.ErrPassphrase, identity.ErrKeyMode, identity.ErrKeyFile, fs.ErrPermission}},
 	{exitConflict, "look again with show or history, then decide again", []error{evidence.ErrStale}},
+	{exitConflict, "see the holds with case show; who answers for one lifts it: hold lift CASE --name NAME", []error{evidence.ErrHeld}},
 	{exitConflict, "", []error{evidence.ErrExists, api.CodeTransition, errUnfinished, errFinal, errFile, fs.ErrExist}},
 	{exitNotFound, "", []error{evidence.ErrNotFound, fs.ErrNotExist}},
 	{exitUnreachable, "try again", []error{

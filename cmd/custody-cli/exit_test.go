@@ -53,6 +53,7 @@ func TestExplain(t *testing.T) {
 		{ledger.ErrMissing, exitFinding},
 		{ledger.ErrRepeated, exitFinding},
 		{evidence.ErrDigestsDiffer, exitFinding},
+		{evidence.ErrHeld, exitConflict},
 		{source.ErrChanged, exitFinding},
 		{source.ErrSpecial, exitError},
 		{source.ErrGap, exitError},

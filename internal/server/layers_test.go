@@ -100,6 +100,7 @@ func TestSentinels(t *testing.T) {
 		{evidence.ErrExists, 409, evidence.ErrExists, false},
 		{evidence.ErrStale, 409, evidence.ErrStale, false},
 		{evidence.ErrDigestsDiffer, 409, evidence.ErrDigestsDiffer, false},
+		{evidence.ErrHeld, 423, evidence.ErrHeld, false},
 		{&evidence.TransitionError{Subject: "E-001/M1", Kind: "content.read", Reason: "is a master"}, 409, api.CodeTransition, false},
 		{&evidence.FieldError{Field: "body.label", Problem: "is missing"}, 422, api.CodeInvalid, true},
 		{evidence.ErrNotCanonical, 422, evidence.ErrNotCanonical, false},

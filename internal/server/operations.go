@@ -58,7 +58,14 @@ func intakeStatus(i custody.IntakeStatus) api.IntakeStatus {
 
 func (o operations) GetServer(context.Context, GetServerRequestObject) (GetServerResponseObject, error) {
 	about := o.custody.About()
+	witnesses := make([]api.Witness, len(about.Witnesses))
+	for i, w := range about.Witnesses {
+		witnesses[i] = api.Witness{
+			Name: w.Name, VerifierKey: w.Key.String(), State: api.WitnessState(w.State), Cosigned: w.Cosigned, Problem: w.Problem,
+		}
+	}
 	return GetServer200JSONResponse{
+		Witnesses: witnesses,
 		Origin: string(about.Origin), VerifierKey: about.VerifierKey.String(), Version: about.Version,
 		RetainDays: about.RetainDays, Started: about.Started.UTC(),
 		Store: api.Store{
@@ -186,6 +193,9 @@ func (o operations) GetHistory(ctx context.Context, r GetHistoryRequestObject) (
 		entries[i] = api.HistoryEntry{
 			Seq: e.Seq, CaseSeq: e.CaseSeq, Time: e.Time, Leaf: e.Leaf,
 			Envelope: string(e.Envelope), Payload: string(e.Payload), Signature: string(e.Signature),
+		}
+		if x := e.Erased; x != nil {
+			entries[i].Erased = &api.Erased{Entry: x.Entry, By: x.By, At: x.At, Authority: x.Authority, Reason: x.Reason}
 		}
 	}
 	return GetHistory200JSONResponse{Entries: entries}, err

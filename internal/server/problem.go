@@ -39,6 +39,7 @@ var problems = []struct {
 	{is(custody.ErrBusy), api.CodeBusy, false},
 	{is(custody.ErrSignature), api.CodeSignature, false},
 	{is(evidence.ErrForbidden), api.CodeForbidden, false},
+	{is(evidence.ErrHeld), api.CodeLegalHold, false},
 	{as[*evidence.TransitionError], api.CodeTransition, false},
 	{as[*evidence.FieldError], api.CodeInvalid, false},
 	{is(evidence.ErrStale), api.CodeStale, false},
