@@ -67,6 +67,9 @@ func (w *withholding) entry(tx *database.Tx, of evidence.CaseID, seq int64) erro
 	case !evidence.CanWithhold(kind):
 		return withheldError("names entry %d, of type %s, which cannot be withheld", seq, kind)
 	}
+	if e.Erased {
+		return withheldError("names entry %d, which is erased: what it said is gone", seq)
+	}
 	event, err := evidence.Parse(e.Payload)
 	if err != nil {
 		return fmt.Errorf("entry %d: %w", seq, err)

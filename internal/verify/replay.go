@@ -84,13 +84,14 @@ type replay struct {
 	// Of a pseudonymous bundle there are no people, but the keys that principals sign with.
 	pseudonymous bool
 	keys         map[identity.Principal]identity.PublicKey
-	signers      []byte // allowed_signers, as the entries say
+	listed       map[identity.Principal]bool // who stands in signers
+	signers      []byte                      // allowed_signers, as the entries say
 }
 
 func newReplay() replay {
 	return replay{
 		state: evidence.NewMemory(), ids: map[uuid.UUID]int64{}, unknown: map[evidence.CaseID]bool{},
-		without: map[evidence.CaseID]bool{}, keys: map[identity.Principal]identity.PublicKey{},
+		without: map[evidence.CaseID]bool{}, keys: map[identity.Principal]identity.PublicKey{}, listed: map[identity.Principal]bool{},
 	}
 }
 

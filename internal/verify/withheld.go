@@ -106,9 +106,21 @@ func (j *judge) noteDisclosed(e *entry) {
 	case evidence.CopyRequested:
 		j.declared[b.Intake] = true
 	}
-	if _, err := evidence.Residue(*e.event); err == nil && j.pseudonymous {
+	if j.pseudonymous && !e.erased && worded(*e.event) {
 		j.texts[e.event.Kind()] = append(j.texts[e.event.Kind()], e.seq)
 	}
+}
+
+// worded reports whether an event holds text in which somebody can be named.
+func worded(e evidence.Event) bool {
+	switch b := e.Body.(type) {
+	case evidence.PayloadErased:
+		return true
+	case evidence.CaseExported:
+		return len(b.Withheld) > 0
+	}
+	_, err := evidence.Residue(e)
+	return err == nil
 }
 
 // unmet finds what the seal withholds and the bundle has never heard of.
@@ -253,25 +265,30 @@ func (e *entry) holds() bool {
 }
 
 // claimed gives the key of an actor of whom there is nothing but signatures: that of the
-// first one, and no other from then on.
+// first one, and no other from then on. Who signed what is shown stands in allowed_signers.
 func (r *replay) claimed(e *entry) identity.PublicKey {
 	actor := e.actor()
-	known, again := r.keys[actor]
-	if again || !e.holds() {
-		return known
-	}
-	key, err := identity.SignatureKey(e.signature)
-	if err != nil {
-		e.find(CodeSignature, "by %s: %v", actor, err)
-		return identity.PublicKey{}
-	}
-	for other, taken := range r.keys {
-		if taken == key {
-			e.find(CodeSigner, "%s signs with the key of %s", actor, other)
+	key, known := r.keys[actor]
+	if !known {
+		if !e.holds() {
+			return identity.PublicKey{} // told
 		}
+		var err error
+		if key, err = identity.SignatureKey(e.signature); err != nil {
+			e.find(CodeSignature, "by %s: %v", actor, err)
+			return identity.PublicKey{}
+		}
+		for other, taken := range r.keys {
+			if taken == key {
+				e.find(CodeSigner, "%s signs with the key of %s", actor, other)
+			}
+		}
+		r.keys[actor] = key
 	}
-	r.keys[actor] = key
-	r.signers = bundle.AppendKey(r.signers, actor, key)
+	if !e.erased && !r.listed[actor] {
+		r.listed[actor] = true
+		r.signers = bundle.AppendKey(r.signers, actor, key)
+	}
 	return key
 }
 
