@@ -1,6 +1,7 @@
 package database
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 
@@ -50,4 +51,13 @@ func (tx *Tx) TreeHashes(from int64, limit int) ([]TreeHash, error) {
 		return nil, fmt.Errorf("read tree hashes: %w", err)
 	}
 	return list, nil
+}
+
+// CheckSchema is an ErrDamaged unless tables, indexes and triggers are exactly those of
+// package schema.
+func (db *DB) CheckSchema(ctx context.Context) error {
+	if err := checkSchema(ctx, db.reader); err != nil {
+		return fmt.Errorf("check schema: %w", err)
+	}
+	return nil
 }
