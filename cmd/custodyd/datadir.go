@@ -24,8 +24,8 @@ import (
 //
 //	custodyd          what this is, and which store its ledger belongs to
 //	ledger.db         the ledger (SQLite)
-//	ledger.key        secret key that signs checkpoints
-//	ledger.state      what that key signed last
+//	ledger.key        secret key that signs checkpoints, unless custodyd signer has it
+//	ledger.state      what that key signed last, likewise
 //	service_key       the service's SSH key, with service_key.pub
 //	objects           the write-once directory, unless the objects are in S3
 //	admin_key         the first person's key pair, unless --admin-key named one
@@ -43,7 +43,7 @@ const (
 type dataDir struct {
 	path    string
 	db      *database.DB
-	signer  *ledger.Signer
+	signer  checkpointSigner
 	service *identity.KeyFile
 	fresh   bool   // made now
 	damage  string // of the marker; where it is opened for looking only
@@ -102,31 +102,21 @@ func markerText(s *settings) string {
 }
 
 func create(ctx context.Context, s *settings) (err error) {
-	origin, err := originOf(s)
-	if err != nil {
-		return err
-	}
 	if err := os.MkdirAll(s.data, 0o700); err != nil {
 		return err
 	}
 	if err := syncDir(filepath.Dir(filepath.Clean(s.data))); err != nil {
 		return err
 	}
-	skey, vkey, err := ledger.GenerateKey(rand.Reader, origin)
+	vkey, err := s.createSigner(ctx)
 	if err != nil {
 		return err
 	}
-	if err := writeNew(filepath.Join(s.data, keyFile), []byte(skey+"\n"), 0o600); err != nil {
-		return err
-	}
-	signer, err := ledger.CreateSigner(filepath.Join(s.data, stateFile), skey)
+	key, err := ledger.ParseVerifierKey(vkey)
 	if err != nil {
 		return err
 	}
-	if err := signer.Close(); err != nil {
-		return err
-	}
-	if _, err := identity.GenerateKeyFile(filepath.Join(s.data, serviceFile), "custodyd "+string(origin), rand.Reader); err != nil {
+	if _, err := identity.GenerateKeyFile(filepath.Join(s.data, serviceFile), "custodyd "+key.Name(), rand.Reader); err != nil {
 		return err
 	}
 	if s.adminKey == "" {
@@ -143,7 +133,7 @@ func create(ctx context.Context, s *settings) (err error) {
 			return err
 		}
 	}
-	db, err := database.Create(ctx, filepath.Join(s.data, dbFile), database.Meta{Origin: string(origin), VerifierKey: vkey})
+	db, err := database.Create(ctx, filepath.Join(s.data, dbFile), database.Meta{Origin: key.Name(), VerifierKey: vkey})
 	if err != nil {
 		return err
 	}
@@ -197,13 +187,11 @@ func open(ctx context.Context, s *settings, marker []byte, asIs bool) (d *dataDi
 			d = nil
 		}
 	}()
-	skey, err := readLimited(filepath.Join(s.data, keyFile), 4096)
+	signer, err := s.openSigner(ctx)
 	if err != nil {
 		return d, err
 	}
-	if d.signer, err = ledger.OpenSigner(filepath.Join(s.data, stateFile), strings.TrimSuffix(string(skey), "\n")); err != nil {
-		return d, err
-	}
+	d.signer = signer
 	d.service, err = identity.LoadKeyFile(filepath.Join(s.data, serviceFile), func() ([]byte, error) {
 		return nil, errors.New("the service's key has a passphrase")
 	})

@@ -82,6 +82,7 @@ type service struct {
 	t *testing.T
 	program
 	dir     string
+	signer  string // socket of a separate one; may be empty
 	address string // host:port
 	life    atomic.Pointer[life]
 }
@@ -117,6 +118,9 @@ func (s *service) start(ctx context.Context) *life {
 	s.t.Helper()
 	l := &life{greeted: greeting{address: make(chan string, 1)}, gone: make(chan struct{})}
 	l.cmd = exec.CommandContext(ctx, s.path, "serve", "--data", s.dir, "--listen", cmp.Or(s.address, "127.0.0.1:0"))
+	if s.signer != "" {
+		l.cmd.Args = append(l.cmd.Args, "--signer", s.signer)
+	}
 	l.cmd.Stdout, l.cmd.Stderr = &l.greeted, &l.talk
 	if err := l.cmd.Start(); err != nil {
 		s.t.Fatal(err)
@@ -279,7 +283,9 @@ func (l *lab) judge(ctx context.Context) {
 // with each as the last one, and the newest checkpoint.
 func (l *lab) ledger(ctx context.Context) (envelopes [][]byte, roots []ledger.Hash, last ledger.Checkpoint) {
 	l.t.Helper()
-	data, err := openExisting(ctx, &settings{data: l.service.dir})
+	data, err := openExisting(ctx, &settings{
+		data: l.service.dir, signer: l.service.signer, signerWait: time.Second, logFormat: "text", logLevel: "error",
+	})
 	l.must(err)
 	last = data.signer.Last()
 	checker := ledger.NewChecker(l.key.Origin())

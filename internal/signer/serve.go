@@ -56,7 +56,9 @@ func Serve(ctx context.Context, l net.Listener, cfg Config) error {
 	if e := h.Shutdown(last); e != nil {
 		err = errors.Join(err, e, h.Close())
 	}
-	_ = <-done // http.ErrServerClosed
+	if e := <-done; !errors.Is(e, http.ErrServerClosed) {
+		err = errors.Join(err, e)
+	}
 	if err != nil {
 		return fmt.Errorf("serve signer: %w", err)
 	}
