@@ -94,6 +94,9 @@ func newCaseShow(a *app) *cobra.Command {
 			"opened", fmt.Sprintf("%s by %s", c.Opened, c.OpenedBy),
 		}
 		answer := map[string]any{"case": c}
+		for _, h := range c.Holds {
+			pairs = append(pairs, "hold "+string(h.Name), fmt.Sprintf("on the authority of %s, because: %s (placed %s by %s)", h.Authority, h.Reason, h.Placed, h.PlacedBy))
+		}
 		findings, err := op.Findings(ctx, p.Case)
 		switch {
 		case errors.Is(err, evidence.ErrForbidden):

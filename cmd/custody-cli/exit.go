@@ -90,7 +90,8 @@ var exits = []struct {
 	{exitDenied, "", []error{evidence.ErrForbidden, identity.ErrPassphrase, identity.ErrKeyMode, identity.ErrKeyFile, fs.ErrPermission}},
 	{exitConflict, "look again with show or history, then decide again", []error{evidence.ErrStale}},
 	{exitConflict, "see the holds with case show; who answers for one lifts it: hold lift CASE --name NAME", []error{evidence.ErrHeld}},
-	{exitConflict, "", []error{evidence.ErrExists, api.CodeTransition, errUnfinished, errFinal, errFile, fs.ErrExist}},
+	{exitConflict, "", []error{evidence.ErrExists, api.CodeTransition, errUnfinished, errNotConfirmed, errFinal, errFile, fs.ErrExist}},
+	{exitConflict, "history shows what each entry says", []error{evidence.ErrNothingToErase}},
 	{exitNotFound, "", []error{evidence.ErrNotFound, fs.ErrNotExist}},
 	{exitUnreachable, "try again", []error{
 		client.ErrUnreachable, client.ErrBusy, api.CodeUnavailable, api.CodeTimeout, context.DeadlineExceeded,

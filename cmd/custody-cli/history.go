@@ -34,7 +34,11 @@ func newHistory(a *app) *cobra.Command {
 		}
 		var lines []report.Line
 		err = op.Walk(ctx, path, func(h api.HistoryEntry, e evidence.Event) (bool, error) {
-			lines = append(lines, report.LineOf(e, h.Seq, h.CaseSeq, h.Time, func(p identity.Principal) string { return known[p] }))
+			l := report.LineOf(e, h.Seq, h.CaseSeq, h.Time, func(p identity.Principal) string { return known[p] })
+			if x := h.Erased; x != nil {
+				l = l.Without(x.Entry, x.Authority, x.Reason)
+			}
+			lines = append(lines, l)
 			return true, nil
 		})
 		if err != nil {

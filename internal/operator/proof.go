@@ -45,7 +45,7 @@ func (o *Operator) Proof(ctx context.Context, path evidence.Path, fits func(evid
 	var found api.HistoryEntry
 	var event evidence.Event
 	err := o.Walk(ctx, path, func(h api.HistoryEntry, e evidence.Event) (bool, error) {
-		if fits(e) {
+		if h.Erased == nil && fits(e) { // what is left of an erased one proves nothing
 			found, event = h, e
 		}
 		return true, nil

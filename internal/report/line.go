@@ -22,6 +22,7 @@ type Line struct {
 	Tool    string        `json:"tool"`
 	Witness string        `json:"witness,omitempty"`
 	Note    string        `json:"note,omitempty"`
+	Erased  string        `json:"erased,omitempty"` // by which entry and why, where this is what is left
 }
 
 // skew is how far the actor's clock may be from the ledger's without a word about it.
@@ -49,6 +50,12 @@ func LineOf(e evidence.Event, seq, caseSeq int64, when evidence.Time, names Name
 	return l
 }
 
+// Without gives the line of an entry that was erased: what it says is what is left.
+func (l Line) Without(entry int64, authority, reason string) Line {
+	l.Erased = Plain(fmt.Sprintf("[erased] by entry %d on the authority of %s, because: %s", entry, authority, reason))
+	return l
+}
+
 // call gives a person's name with the principal, or the principal alone.
 func (n Names) call(p identity.Principal) string {
 	if n != nil {
@@ -64,7 +71,7 @@ func (l Line) Sentence() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s", l.Who, l.What)
 	for _, part := range []struct{ word, text string }{
-		{", at ", l.Where}, {", witnessed by ", l.Witness}, {", because: ", l.Why}, {"; with ", l.Tool}, {"; ", l.Note},
+		{", at ", l.Where}, {", witnessed by ", l.Witness}, {", because: ", l.Why}, {"; with ", l.Tool}, {"; ", l.Note}, {"; ", l.Erased},
 	} {
 		if part.text != "" {
 			b.WriteString(part.word + part.text)
