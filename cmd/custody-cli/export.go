@@ -20,31 +20,45 @@ import (
 const exportPurpose = "export"
 
 type exportOptions struct {
-	output      string
-	withContent bool
-	force       bool
+	output       string
+	withContent  bool
+	pseudonymous bool
+	withhold     []string
+	force        bool
 }
 
 func newExport(a *app) *cobra.Command {
 	var o exportOptions
 	cmd := &cobra.Command{
-		Use:   "export CASE [-o FILE] [--with-content]",
+		Use:   "export CASE [-o FILE] [--with-content] [--pseudonymous] [--withhold ENTRIES=REASON]...",
 		Short: "Export a case as a bundle that anybody can verify offline",
 		Long: "export writes a bundle, verifies it, and says so. With --with-content a working copy of every master\n" +
-			"that is not quarantined is issued to you for the export, and its bytes go along. Masters never leave.",
-		Example: "  custody-cli export 2026-0042 -o case.zip\n  custody-cli export 2026-0042 -o case.zip --with-content",
+			"that is not quarantined is issued to you for the export, and its bytes go along. Masters never leave.\n\n" +
+			"--pseudonymous leaves out who the people are: principals and keys stand for them. --withhold leaves out what\n" +
+			"entries say, by their numbers in the history, for a reason that is stated. The bundle says what is withheld and\n" +
+			"still verifies; what goes missing beside that is a finding. With an entry that sealed a copy goes all that the\n" +
+			"bundle would hold of that copy, with one that declared a copy its log and its list of files. What people wrote\n" +
+			"into other entries and logs stays, and export says where that is.",
+		Example: "  custody-cli export 2026-0042 -o case.zip\n  custody-cli export 2026-0042 -o case.zip --with-content\n" +
+			"  custody-cli export 2026-0042 --pseudonymous --withhold '12,15-17=privileged' --withhold '20=names a minor'",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), a, args[0]) },
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.output, "output", "o", "", "the file to write (default: CASE.zip)")
 	f.BoolVar(&o.withContent, "with-content", false, "with the bytes of working copies made for this export")
+	f.BoolVar(&o.pseudonymous, "pseudonymous", false, "without saying who the people are")
+	f.StringArrayVar(&o.withhold, "withhold", nil, "entries whose payloads stay here, and why: 12,15-17=REASON (repeatable)")
 	f.BoolVar(&o.force, "force", false, "overwrite the file")
 	return cmd
 }
 
 func (o exportOptions) run(ctx context.Context, a *app, text string) error {
 	path, err := parse(text, 1, 1)
+	if err != nil {
+		return err
+	}
+	withheld, err := parseWithheld(o.withhold)
 	if err != nil {
 		return err
 	}
@@ -65,7 +79,9 @@ func (o exportOptions) run(ctx context.Context, a *app, text string) error {
 			return err
 		}
 	}
-	partial, size, err := download(ctx, a, op, path.Case, contents, o.output)
+	partial, size, err := download(ctx, a, op, path.Case, client.ExportOptions{
+		Contents: contents, Pseudonymous: o.pseudonymous, Withheld: withheld,
+	}, o.output)
 	if err != nil {
 		return err
 	}
@@ -87,6 +103,7 @@ func (o exportOptions) run(ctx context.Context, a *app, text string) error {
 		return err
 	}
 	a.findings(report.Found)
+	a.disclosed(report)
 	return conclude(report.Verdict)
 }
 
@@ -137,8 +154,8 @@ func issued(copies []evidence.Copy, master evidence.Copy, op *operator.Operator)
 
 // download writes the bundle to a new file beside the one that it will be, and gives
 // its name and size. Nothing is left of what failed.
-func download(ctx context.Context, a *app, op *operator.Operator, reference evidence.Name, contents []evidence.Path, path string) (string, int64, error) {
-	b, err := op.Export(ctx, reference, client.ExportOptions{Contents: contents})
+func download(ctx context.Context, a *app, op *operator.Operator, reference evidence.Name, wanted client.ExportOptions, path string) (string, int64, error) {
+	b, err := op.Export(ctx, reference, wanted)
 	if err != nil {
 		return "", 0, err
 	}

@@ -46,7 +46,7 @@ func TestDownloadFails(t *testing.T) {
 		if err := os.WriteFile(own, []byte("mine"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, _, err = download(t.Context(), &app{stderr: io.Discard}, &operator.Operator{Client: c}, "C-1", nil, filepath.Join(dir, "a.zip"))
+		_, _, err = download(t.Context(), &app{stderr: io.Discard}, &operator.Operator{Client: c}, "C-1", client.ExportOptions{}, filepath.Join(dir, "a.zip"))
 		if code, _ := explain(err); code != exitUnreachable {
 			t.Errorf("%s: exit code %d: %v", name, code, err)
 		}

@@ -17,7 +17,10 @@ import (
 	"github.com/custodyd/custodyd/internal/verify"
 )
 
-type verifyOptions struct{ against, policy string }
+type verifyOptions struct {
+	against, policy string
+	complete        bool
+}
 
 func newVerify(a *app) *cobra.Command {
 	var o verifyOptions
@@ -31,7 +34,7 @@ func newVerify(a *app) *cobra.Command {
 			"receipt alone is checked, and the answer says so.\n\n" +
 			"The exit code is 1 also where the bytes are the sealed ones but a finding stands against the copy (for a file:\n" +
 			"against every copy that it is), and for a bundle that cannot be read. It is 3 for one made by a newer service,\n" +
-			"which this program cannot judge. Findings that a whole bundle records are told, and are no failure of the bundle.",
+			"which this program cannot judge, and with --require-complete for one from which something was withheld. Findings that a whole bundle records are told, and are no failure of the bundle.",
 		Example: "  custody-cli verify case.zip --policy lab.policy\n" +
 			"  custody-cli verify disk.dd --against case.zip\n" +
 			"  custody-cli verify 2026-0042/E-001/M1",
@@ -40,6 +43,7 @@ func newVerify(a *app) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.against, "against", "", "the bundle that a file is compared with")
+	f.BoolVar(&o.complete, "require-complete", false, "a bundle from which something is withheld is not enough: exit code 3")
 	f.StringVar(&o.policy, "policy", "", "policy file: which ledger you mean, and its key")
 	return cmd
 }
@@ -54,6 +58,9 @@ func (o verifyOptions) run(ctx context.Context, a *app, args []string) error {
 	_, err := os.Stat(args[0])
 	if errors.Is(err, fs.ErrNotExist) {
 		if path, perr := parse(args[0], 3, 3); perr == nil {
+			if o.complete {
+				return errors.New("--require-complete is for bundles; a copy in the store is judged by itself")
+			}
 			if o.policy != "" {
 				return errors.New("--policy is for bundles; a copy in the store is judged by the key this machine is set up with")
 			}
@@ -67,7 +74,7 @@ func (o verifyOptions) run(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	report, err := judgeFound(ctx, a, args[0], policy)
+	report, err := judgeFound(ctx, a, args[0], policy, o.complete)
 	if err != nil {
 		return err
 	}
@@ -78,7 +85,7 @@ func (o verifyOptions) run(ctx context.Context, a *app, args []string) error {
 	if len(report.Findings) > 0 && report.Findings[0].Code == verify.CodeNoBundle {
 		return try(errFindings, "to compare a file with a bundle: custody-cli verify FILE --against BUNDLE")
 	}
-	return conclude(report.Verdict)
+	return o.conclude(report.Verdict, report)
 }
 
 func (o verifyOptions) file(ctx context.Context, a *app, args []string) error {
@@ -104,7 +111,15 @@ func (o verifyOptions) file(ctx context.Context, a *app, args []string) error {
 	}
 	a.findings(report.Found)
 	a.findings(report.Bundle.Found)
-	return conclude(report.Verdict)
+	return o.conclude(report.Verdict, report.Bundle)
+}
+
+// conclude makes a verdict an exit, and tells who could help where something is withheld.
+func (o verifyOptions) conclude(v verify.Verdict, r verify.Report) error {
+	if v == verify.Incomplete && o.complete && r.Policy && len(r.Withheld) > 0 {
+		return try(errIncomplete, "ask whoever exported it for a bundle from which nothing is withheld")
+	}
+	return conclude(v)
 }
 
 // compare judges a file and the bundle that it is compared with.
@@ -127,7 +142,7 @@ func (o verifyOptions) compare(ctx context.Context, a *app, name string, files *
 	}
 	m := a.meter("verified", files.Size())
 	defer m.done()
-	bundleReport, err := verify.Bundle(ctx, b, verify.Options{Policy: policy})
+	bundleReport, err := verify.Bundle(ctx, b, verify.Options{Policy: policy, Complete: o.complete})
 	if err != nil {
 		return verify.FileReport{}, err
 	}
@@ -186,10 +201,10 @@ type choosePolicy func(*bundle.Bundle) (*verify.Policy, error)
 
 // judgeBundle judges a bundle by a policy.
 func judgeBundle(ctx context.Context, a *app, path string, policy *verify.Policy) (verify.Report, error) {
-	return judgeFound(ctx, a, path, func(*bundle.Bundle) (*verify.Policy, error) { return policy, nil })
+	return judgeFound(ctx, a, path, func(*bundle.Bundle) (*verify.Policy, error) { return policy, nil }, false)
 }
 
-func judgeFound(ctx context.Context, a *app, path string, choose choosePolicy) (verify.Report, error) {
+func judgeFound(ctx context.Context, a *app, path string, choose choosePolicy, complete bool) (verify.Report, error) {
 	b, closeBundle, err := openBundle(ctx, path)
 	if errors.Is(err, bundle.ErrFormat) {
 		return verify.NoBundle(path, err), nil
@@ -208,7 +223,7 @@ func judgeFound(ctx context.Context, a *app, path string, choose choosePolicy) (
 	}
 	m := a.meter("verified", total)
 	defer m.done()
-	return verify.Bundle(ctx, b, verify.Options{Policy: policy, Progress: m.add})
+	return verify.Bundle(ctx, b, verify.Options{Policy: policy, Complete: complete, Progress: m.add})
 }
 
 // policyFor finds the verifier's policy: the named one, which is read at once, or the one
