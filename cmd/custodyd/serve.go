@@ -53,6 +53,10 @@ func (s *settings) serve(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	authorities, err := s.anchors.authorities()
+	if err != nil {
+		return err
+	}
 	witnesses, err := s.witnesses.endpoints()
 	if err != nil {
 		return err
@@ -86,7 +90,8 @@ func (s *settings) serve(ctx context.Context, out io.Writer) (err error) {
 	service, err := custody.Open(ctx, custody.Config{
 		Database: data.db, Objects: objects, Ledger: data.signer, Key: data.service, Version: programVersion(),
 		Now: time.Now, Random: rand.Reader, Logger: log, Administrator: &admin,
-		RetainDays: s.retainDays, Session: s.session, Workers: s.workers,
+		RetainDays: s.retainDays, Session: s.session, Workers: s.workers, AuditRate: s.auditRate,
+		Authorities: authorities, AnchorEvery: s.anchors.every,
 		Witnesses: witnesses, WitnessEvery: s.witnesses.every, ExportWait: s.witnesses.exportWait,
 		LedgerRetainDays: s.ledgerRetainDays, PayloadRetainDays: s.payloadRetainDays, MaxUnpublished: s.maxUnpublished,
 	})

@@ -42,8 +42,10 @@ type settings struct {
 	logLevel   string
 	signer     string
 	signerWait time.Duration
+	auditRate  int
 
 	witnesses witnessing
+	anchors   anchoring
 
 	s3           objectstore.Config
 	s3Lock       string
@@ -91,8 +93,10 @@ func (s *settings) serveFlags(f *pflag.FlagSet) {
 	f.DurationVar(&s.drain, "drain", 30*time.Second, "how long requests under way may take at shutdown")
 	f.StringVar(&s.tlsCert, "tls-cert", "", "PEM certificate chain")
 	f.StringVar(&s.tlsKey, "tls-key", "", "PEM private key")
+	s.selfAuditFlags(f)
 	s.publishFlags(f)
 	s.witnessEveryFlags(f)
+	s.anchorFlags(f)
 	f.BoolVar(&s.s3Create, "s3-create-bucket", false, "make the bucket, with object lock, if it is not there")
 }
 
@@ -135,7 +139,7 @@ func (s *settings) load(cmd *cobra.Command, args []string) error {
 
 // checkServe checks what serve alone has flags for.
 func (s *settings) checkServe() error {
-	faults := []error{s.checkPublish()}
+	faults := []error{s.checkSelfAudit(), s.checkPublish()}
 	if s.retainDays < 1 || s.retainDays > evidence.MaxRetainDays {
 		faults = append(faults, fmt.Errorf("--retain-days %d: want 1 to %d", s.retainDays, evidence.MaxRetainDays))
 	}

@@ -70,6 +70,12 @@ func New(cfg Config) (*Server, error) {
 	if err := s.measure(cfg.Metrics, cfg.Version); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
+	if err := s.measureAudit(cfg.Metrics); err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	if err := cfg.Metrics.Register(witnessFigures{cfg.Custody}); err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
 	doc, err := openapi3.NewLoader().LoadFromData(api.Document)
 	if err != nil {
 		return nil, fmt.Errorf("read API document: %w", err)

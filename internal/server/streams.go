@@ -37,14 +37,16 @@ func (s *Server) streams(metrics http.Handler) (map[string]echo.HandlerFunc, err
 			return c.Blob(http.StatusOK, "application/yaml", api.Document)
 		},
 		"createUpload": uploads, "getUpload": uploads, "writeUpload": uploads,
-		"attachObject":     s.attach,
-		"fetchContent":     s.fetch,
-		"exportCase":       s.export,
-		"getLogCheckpoint": s.logCheckpoint, "getLogTile": s.logTile(),
+		"attachObject": s.attach,
+		"fetchContent": s.fetch,
+		"exportCase":   s.export,
 	}, nil
 }
 
 func (s *Server) ready(c echo.Context) error {
+	if alarm := s.custody.Alarm(); alarm != nil { // the operator should not have to look for the cause
+		return api.NewProblem(api.CodeLedgerStopped, "", alarm.Error())
+	}
 	if err := s.custody.Ready(c.Request().Context()); err != nil {
 		return err
 	}
