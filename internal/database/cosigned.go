@@ -42,9 +42,14 @@ func (tx *Tx) Cosigned(size int64) (Cosigned, error) {
 	return c, nil
 }
 
-// CosignedBefore gives up to limit cosigned checkpoints below a size, newest first.
-func (tx *Tx) CosignedBefore(size int64, limit int) ([]Cosigned, error) {
-	return tx.cosigned("WHERE size < ? ORDER BY size DESC LIMIT ?", size, limit)
+// NewestCosigned gives up to limit cosigned checkpoints, newest first.
+func (tx *Tx) NewestCosigned(limit int) ([]Cosigned, error) {
+	return tx.cosigned("ORDER BY size DESC LIMIT ?", limit)
+}
+
+// CosignedFrom gives up to limit cosigned checkpoints from a size on, in order.
+func (tx *Tx) CosignedFrom(size int64, limit int) ([]Cosigned, error) {
+	return tx.cosigned("WHERE size >= ? ORDER BY size LIMIT ?", size, limit)
 }
 
 // CosignedToPut gives up to limit kept ones that are not in the object store, in order.

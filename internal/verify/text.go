@@ -23,6 +23,7 @@ func (r Report) Text(w io.Writer) error {
 		t.line("exported %s for %s as entry %d", e.Time, e.For, e.Entry)
 	}
 	t.findings(r.Found)
+	t.list("witnesses", r.cosigned())
 	var stamps []string
 	for _, a := range r.Anchors {
 		stamps = append(stamps, a.words())

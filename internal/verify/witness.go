@@ -136,3 +136,21 @@ func (j *judge) clocks() {
 		}
 	}
 }
+
+// cosigned tells of the witnesses, for people.
+func (r Report) cosigned() []string {
+	var list []string
+	for _, c := range r.Witnesses {
+		switch c.State {
+		case CosignedValid:
+			list = append(list, fmt.Sprintf("%s cosigned at %s (%s)", c.Name, c.Time.Std().Format(time.RFC3339), c.Key))
+		case CosignedInvalid:
+			list = append(list, fmt.Sprintf("%s: the line in its name does not hold (%s)", c.Name, c.Key))
+		case CosignedAbsent:
+			list = append(list, fmt.Sprintf("%s has not cosigned (%s)", c.Name, c.Key))
+		case CosignedUnknown:
+			list = append(list, fmt.Sprintf("%s: a line of a key that the policy does not know, which proves nothing (%s)", c.Name, c.Key))
+		}
+	}
+	return list
+}

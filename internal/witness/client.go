@@ -19,6 +19,9 @@ var (
 	ErrEndpoint = errors.New("not a witness's verifier key, a space and its http or https address")
 	// ErrUnreachable says that a witness gives no answer that means anything.
 	ErrUnreachable = errors.New("the witness cannot be reached")
+	// ErrForgotten says that a witness knows less than it has cosigned: its state was lost
+	// or rolled back, and what it says is worth that much less.
+	ErrForgotten = errors.New("the witness has forgotten what it cosigned")
 	// ErrAhead says that a witness has cosigned a larger checkpoint.
 	ErrAhead = errors.New("the witness has cosigned a larger checkpoint")
 )
@@ -76,6 +79,7 @@ type Client struct {
 	ledger ledger.VerifierKey
 	http   *http.Client
 	held   int64 // what the witness is believed to hold
+	most   int64 // the largest that it is known to have cosigned
 }
 
 // NewClient makes a client that knows nothing yet of what the witness holds. Each
@@ -87,13 +91,20 @@ func NewClient(e Endpoint, key ledger.VerifierKey, timeout time.Duration) *Clien
 	}}
 }
 
-// Held gives the size that the witness is known to hold; 0 before it was asked.
-func (c *Client) Held() int64 { return c.held }
+// Cosigned gives the largest size that the witness is known to have cosigned; 0 if none.
+func (c *Client) Cosigned() int64 { return c.most }
+
+// Recall tells the client of a checkpoint that the witness cosigned before.
+func (c *Client) Recall(size int64) {
+	c.most = max(c.most, size)
+	c.held = c.most
+}
 
 // Offer asks the witness to cosign a signed checkpoint and gives it with the ledger's line
 // and the witness's. When the witness holds a smaller one than was thought it is asked
 // once more, with proof from there. The error is a *ConflictError, ErrUnknownLog where the
-// witness was not told of the ledger, or ErrUnreachable.
+// witness was not told of the ledger, ErrForgotten where it knows less than it has
+// cosigned, or ErrUnreachable. After an ErrForgotten it may be asked again.
 func (c *Client) Offer(ctx context.Context, note []byte, prove Prove) ([]byte, error) {
 	next, err := ledger.OpenCheckpoint(note, c.ledger)
 	if err != nil {
@@ -119,8 +130,14 @@ func (c *Client) Offer(ctx context.Context, note []byte, prove Prove) ([]byte, e
 			if err != nil || held == c.held {
 				return nil, fmt.Errorf("%w: it answers 409 with %.40q", ErrUnreachable, body)
 			}
-			if c.held = held; held > next.Size {
+			c.held = held
+			if held > next.Size {
 				return nil, c.conflict(ctx, next, held, ErrAhead)
+			}
+			if held < c.most {
+				was := c.most
+				c.most = held // told once
+				return nil, fmt.Errorf("%w: it holds size %d and has cosigned %d", ErrForgotten, held, was)
 			}
 		case status == http.StatusConflict || status == http.StatusUnprocessableEntity:
 			return nil, c.inconsistent(ctx, next, proof)
@@ -139,7 +156,7 @@ func (c *Client) cosigned(next ledger.Checkpoint, note, lines []byte) ([]byte, e
 	if _, err := c.Key.Cosignature(answered); err != nil {
 		return nil, fmt.Errorf("%w: its answer: %w", ErrUnreachable, err)
 	}
-	c.held = next.Size
+	c.held, c.most = next.Size, max(c.most, next.Size)
 	return ledger.Cosigned(c.ledger, []ledger.WitnessKey{c.Key}, answered)
 }
 

@@ -1,0 +1,77 @@
+package custody
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/custodyd/custodyd/internal/database"
+	"github.com/custodyd/custodyd/internal/evidence"
+	"github.com/custodyd/custodyd/internal/ledger"
+	"github.com/custodyd/custodyd/internal/objectstore"
+	"github.com/custodyd/custodyd/internal/verify"
+)
+
+// cosignedRows is what the database notes of cosigned checkpoints.
+type cosignedRows struct {
+	objects map[int64]evidence.Object // by size; without a key where none is noted
+	order   []*named
+}
+
+// cosigned holds every cosigned checkpoint against the tree.
+func (a *audit) cosigned(tx *database.Tx) error {
+	a.witnessed = cosignedRows{objects: map[int64]evidence.Object{}}
+	for row, err := range paged(tx.CosignedFrom, func(row database.Cosigned) (database.Cosigned, int64) { return row, row.Size }) {
+		if err != nil {
+			return err
+		}
+		name := rowName("cosigned", fmt.Sprint(row.Size))
+		c, err := ledger.OpenCheckpoint(row.Note, a.cfg.Key)
+		if err != nil {
+			a.find(CodeRowDamaged, name, "%v", err)
+		} else if root, err := ledger.RootAt(row.Size, tx.Hashes()); err != nil || c.Size != row.Size || c.Root != root {
+			a.find(verify.CodeRoot, name, "the root %s at %d entries was cosigned, the database's is %s", c.Root, c.Size, root)
+		}
+		var o evidence.Object
+		if len(row.Object) > 0 {
+			if err := json.Unmarshal(row.Object, &o); err != nil || o.Key != witnessedKey(row.Size) {
+				a.find(CodeRowDamaged, name, "does not name its object")
+			} else {
+				a.witnessed.order = append(a.witnessed.order, &named{Object: o, subject: fmt.Sprintf("cosigned checkpoint %d", row.Size)})
+			}
+		}
+		a.witnessed.objects[row.Size] = o
+	}
+	return nil
+}
+
+// explainWitnessed tells what is wrong with an object of the store whose key is that of
+// a cosigned checkpoint.
+func (a *audit) explainWitnessed(ctx context.Context, size int64, o objectstore.Object, err error) (verify.Code, string) {
+	noted, known := a.witnessed.objects[size]
+	switch {
+	case o.Marker:
+		return CodeObjectMarker, "hides the versions below it: somebody has deleted the object"
+	case err != nil:
+		return CodeObjectUnreadable, err.Error()
+	case known && noted.Key != "" && o.Version != noted.Version:
+		return CodeObjectVersion, "the version that was noted is " + noted.Version
+	case known:
+		return "", ""
+	case size <= a.r.Entries:
+		return CodeObjectUnknown, "no cosigned checkpoint of that size is noted"
+	}
+	s := &Service{objects: a.cfg.Objects} // for its way of reading objects alone
+	note, err := s.readSmall(ctx, o)
+	if err == nil {
+		_, err = ledger.OpenCheckpoint(note, a.cfg.Key)
+	}
+	switch {
+	case errors.Is(err, ledger.ErrCheckpoint), errors.Is(err, ledger.ErrUnsigned):
+		return CodeObjectUnknown, err.Error()
+	case err != nil:
+		return CodeObjectUnreadable, err.Error()
+	}
+	return CodeStoreAhead, fmt.Sprintf("witnesses have cosigned %d entries, the database holds %d: it was rolled back", size, a.r.Entries)
+}

@@ -1,0 +1,396 @@
+package custody
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/custodyd/custodyd/internal/database"
+	"github.com/custodyd/custodyd/internal/ledger"
+	"github.com/custodyd/custodyd/internal/witness"
+)
+
+const (
+	// witnessTimeout is how long one request to a witness may take.
+	witnessTimeout = 3 * time.Second
+	// maxSkips bounds how many rounds a witness is left alone that fails.
+	maxSkips = 32
+	// maxSeals is how many exports may wait for witnesses at once; older ones go without.
+	maxSeals = 64
+
+	// DefaultWitnessEvery is how often witnesses are asked while there are new entries.
+	DefaultWitnessEvery = 10 * time.Second
+	// DefaultExportWait is how long an export waits for witnesses, and for time stamps.
+	DefaultExportWait = 5 * time.Second
+)
+
+// The states of a witness.
+const (
+	WitnessOK      = "ok"      // its last answer was a cosignature
+	WitnessPending = "pending" // not asked yet
+	WitnessFailing = "failing"
+)
+
+// WitnessState is what is known of a witness.
+type WitnessState struct {
+	Name     string
+	Key      ledger.WitnessKey
+	State    string
+	Cosigned int64  // size of the largest checkpoint it has cosigned; 0: none
+	Problem  string // why it is failing
+	Failures int64  // since the start
+}
+
+// cosigners asks the witnesses, all about one checkpoint at a time: so that their lines
+// stand under the same one.
+type cosigners struct {
+	all []*cosigner
+
+	mu    sync.Mutex
+	gate  chan struct{} // closed when a seal comes or a witness has answered
+	seals []*sealed     // the newest, in order
+
+	saved int // rounds of which something was noted; of the one round
+}
+
+// cosigner is one witness.
+type cosigner struct {
+	client *witness.Client // of the one round
+	skips  int             // rounds for which it is left alone
+	tries  int             // that have failed, one after the other
+
+	mu    sync.Mutex
+	state WitnessState
+}
+
+// sealed is the checkpoint over an export's seal: a bundle carries exactly that one, so
+// it is asked about before any larger one.
+type sealed struct {
+	signed
+	notes [][]byte // cosigned, one for each witness that has
+	done  bool     // everybody was asked
+}
+
+func (c *cosigners) init(cfg Config) {
+	c.gate = make(chan struct{})
+	for _, e := range cfg.Witnesses {
+		c.all = append(c.all, &cosigner{
+			client: witness.NewClient(e, cfg.Ledger.Key(), witnessTimeout),
+			state:  WitnessState{Name: e.Key.Name(), Key: e.Key, State: WitnessPending},
+		})
+	}
+}
+
+func (c *cosigners) keys() []ledger.WitnessKey {
+	keys := make([]ledger.WitnessKey, len(c.all))
+	for i, w := range c.all {
+		keys[i] = w.client.Key
+	}
+	return keys
+}
+
+// states tells of every witness.
+func (c *cosigners) states() []WitnessState {
+	list := make([]WitnessState, len(c.all))
+	for i, w := range c.all {
+		w.mu.Lock()
+		list[i] = w.state
+		w.mu.Unlock()
+	}
+	return list
+}
+
+// seal notes, before the checkpoint becomes the newest, that an export waits for it.
+func (c *cosigners) seal(next signed) {
+	if len(c.all) == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.seals = append(c.seals, &sealed{signed: next}); len(c.seals) > maxSeals {
+		c.seals = c.seals[1:]
+	}
+	c.changed()
+}
+
+// changed wakes those who wait; mu is held.
+func (c *cosigners) changed() {
+	close(c.gate)
+	c.gate = make(chan struct{})
+}
+
+// due gives the oldest seal that the witnesses were not asked about, and a channel that
+// is closed when there may be another.
+func (c *cosigners) due() (*sealed, <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.seals {
+		if !s.done {
+			return s, c.gate
+		}
+	}
+	return nil, c.gate
+}
+
+// answered takes up what one witness has cosigned, or that all were asked.
+func (c *cosigners) answered(s *sealed, note []byte, done bool) {
+	if s == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if note != nil {
+		s.notes = append(s.notes, note)
+	}
+	s.done = s.done || done
+	c.changed()
+}
+
+// of gives what there is for the checkpoint of a seal.
+func (c *cosigners) of(size int64) (notes [][]byte, done bool, gate <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.seals {
+		if s.Size == size {
+			return s.notes, s.done, c.gate
+		}
+	}
+	return nil, true, c.gate
+}
+
+// behind reports whether some witness has not cosigned that much.
+func (c *cosigners) behind(size int64) bool {
+	for _, s := range c.states() {
+		if s.Cosigned < size {
+			return true
+		}
+	}
+	return false
+}
+
+// cosigned gives the checkpoint of a seal with the lines of the witnesses that have
+// answered within Config.ExportWait. It returns what there is, at worst what it got.
+func (s *Service) cosigned(ctx context.Context, note []byte) []byte {
+	if len(s.cosigners.all) == 0 {
+		return note
+	}
+	c, err := ledger.OpenCheckpoint(note, s.cfg.Ledger.Key())
+	if err != nil {
+		return note // no bundle will hold under it
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.ExportWait)
+	defer cancel()
+	for {
+		notes, done, gate := s.cosigners.of(c.Size)
+		if !done && ctx.Err() == nil {
+			select {
+			case <-gate:
+				continue
+			case <-ctx.Done():
+			case <-s.ctx.Done():
+			}
+		}
+		merged, err := ledger.Cosigned(s.cfg.Ledger.Key(), s.cosigners.keys(), append([][]byte{note}, notes...)...)
+		if err != nil {
+			s.log.Error("merge cosignatures", "size", c.Size, "error", err)
+			return note
+		}
+		return merged
+	}
+}
+
+// witnessLoop has the newest checkpoint cosigned, at most once in Config.WitnessEvery,
+// and at once the one that an export waits for.
+func (s *Service) witnessLoop() {
+	s.putCosigned(s.ctx)
+	rest := time.NewTimer(0)
+	defer rest.Stop()
+	rested := false
+	for {
+		head, newer := s.newest.get() // before the seals: one that is not there yet is larger
+		seal, due := s.cosigners.due()
+		var err error
+		switch {
+		case s.ctx.Err() != nil:
+			return
+		case seal != nil:
+			err = s.round(s.ctx, seal.signed, seal)
+		case rested && head.Size > 0 && s.cosigners.behind(head.Size):
+			err = s.round(s.ctx, head, nil)
+			rest.Reset(s.cfg.WitnessEvery)
+			rested = false
+		default:
+			if !rested {
+				newer = nil // it has to wait
+			}
+			select {
+			case <-newer:
+			case <-due:
+			case <-rest.C:
+				rested = true
+			case <-s.ctx.Done():
+			}
+		}
+		if conflict, ok := errors.AsType[*ConflictError](err); ok {
+			s.alarm(conflict)
+			return
+		}
+	}
+}
+
+// round asks the witnesses about one checkpoint, side by side, and notes what they have
+// cosigned. The error is a *ConflictError.
+func (s *Service) round(ctx context.Context, target signed, seal *sealed) error {
+	type answer struct {
+		note []byte
+		err  error
+	}
+	answers := make([]answer, len(s.cosigners.all))
+	var asked sync.WaitGroup
+	for i, w := range s.cosigners.all {
+		if w.skips > 0 && seal == nil {
+			w.skips--
+			continue
+		}
+		asked.Go(func() {
+			note, err := s.offer(ctx, w, target)
+			answers[i] = answer{note, err}
+			s.cosigners.answered(seal, note, false)
+		})
+	}
+	asked.Wait()
+	s.cosigners.answered(seal, nil, true)
+	var notes [][]byte
+	var errs []error
+	for _, a := range answers {
+		if a.note != nil {
+			notes = append(notes, a.note)
+		}
+		errs = append(errs, a.err)
+	}
+	if len(notes) > 0 {
+		if err := s.saveCosigned(ctx, target, notes, seal != nil); err != nil {
+			s.log.Warn("keep what the witnesses cosigned", "size", target.Size, "error", err)
+		}
+		s.putCosigned(ctx)
+	}
+	return errors.Join(errs...)
+}
+
+// offer asks one witness. The error is a *ConflictError; every other one is noted only.
+func (s *Service) offer(ctx context.Context, w *cosigner, target signed) ([]byte, error) {
+	prove := provesTo(s.db, target.Size)
+	note, err := w.client.Offer(ctx, target.note, prove)
+	if errors.Is(err, witness.ErrForgotten) {
+		s.log.Error("a witness has lost its state, or was rolled back: ask who runs it", "witness", w.client.Key.Name(), "error", err)
+		note, err = w.client.Offer(ctx, target.note, prove)
+	}
+	if ctx.Err() != nil {
+		return nil, nil
+	}
+	w.note(err)
+	if err == nil {
+		w.tries, w.skips = 0, 0
+		return note, nil
+	}
+	w.skips = min(1<<min(w.tries, 10)-1, maxSkips)
+	w.tries++
+	conflict, ok := errors.AsType[*witness.ConflictError](err)
+	if ok && errors.Is(err, witness.ErrAhead) && conflict.Held <= s.newest.size() {
+		ok = false // it has cosigned a larger one of ours
+	}
+	if !ok {
+		s.log.Warn("witness", "witness", w.client.Key.Name(), "size", target.Size, "error", err)
+		return nil, nil
+	}
+	return nil, s.witnessConflict(ctx, w.client.Key, target, conflict)
+}
+
+// note keeps what came of asking.
+func (w *cosigner) note(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.state.Cosigned = w.client.Cosigned()
+	w.state.State, w.state.Problem = WitnessOK, ""
+	if err != nil {
+		w.state.State, w.state.Problem = WitnessFailing, err.Error()
+		w.state.Failures++
+	}
+}
+
+// witnessConflict makes the conflict out of a witness's, with its note: as it shows it,
+// or as it was cosigned for us.
+func (s *Service) witnessConflict(ctx context.Context, key ledger.WitnessKey, target signed, c *witness.ConflictError) error {
+	theirs := c.Theirs
+	if theirs == nil {
+		if known, err := s.lastCosignedBy(ctx, key); err == nil {
+			theirs = known.Note
+		}
+	}
+	return &ConflictError{Who: "the witness " + key.Name(), Ours: target.note, Theirs: theirs, Err: c}
+}
+
+// compareWitnesses asks every witness about the newest checkpoint before the service
+// begins. One that cannot be asked is no reason not to begin; the error is a
+// *ConflictError.
+func (s *Service) compareWitnesses(ctx context.Context, head signed) error {
+	if len(s.cosigners.all) == 0 {
+		return nil
+	}
+	if head.Size == 0 {
+		// The one checkpoint that is signed of an empty ledger: a witness that knows more
+		// says so.
+		note, err := s.cfg.Ledger.Sign(s.cfg.Ledger.Last(), nil)
+		if err != nil {
+			return err
+		}
+		head = signed{s.cfg.Ledger.Last(), note}
+	}
+	for _, w := range s.cosigners.all {
+		known, err := s.lastCosignedBy(ctx, w.client.Key)
+		if err != nil && !errors.Is(err, database.ErrNotFound) {
+			return err
+		}
+		if known.Size > 0 {
+			w.client.Recall(known.Size)
+			w.state.Cosigned = known.Size
+		}
+	}
+	return s.round(ctx, head, nil)
+}
+
+// provesTo proves that a ledger of some size continues its earlier ones.
+func provesTo(db *database.DB, size int64) witness.Prove {
+	return func(ctx context.Context, old int64) (proof []ledger.Hash, err error) {
+		err = db.View(ctx, func(tx *database.Tx) error {
+			proof, err = ledger.ProveConsistency(size, old, tx.Hashes())
+			return err
+		})
+		return proof, err
+	}
+}
+
+// inspectWitnesses asks the witnesses for a service that is not running.
+func inspectWitnesses(ctx context.Context, cfg Config) []Observation {
+	var seen []Observation
+	last := cfg.Ledger.Last()
+	note, err := cfg.Ledger.Sign(last, nil)
+	for _, e := range cfg.Witnesses {
+		problem, mend := err, ""
+		if err == nil {
+			_, problem = witness.NewClient(e, cfg.Ledger.Key(), witnessTimeout).Offer(ctx, note, provesTo(cfg.Database, last.Size))
+		}
+		switch {
+		case errors.As(problem, new(*witness.ConflictError)):
+			mend = "the database was rolled back or rewritten, or somebody signs with its key: keep everything, restore the newest database"
+		case errors.Is(problem, witness.ErrUnknownLog):
+			mend = "have it run with --log '" + cfg.Ledger.Key().String() + "'"
+		case problem != nil:
+			mend = "see that the witness runs and is reached at " + e.URL
+		}
+		seen = append(seen, observe("witness "+e.Key.Name(), problem, fmt.Sprintf("cosigned %d entries", last.Size), mend))
+	}
+	return seen
+}

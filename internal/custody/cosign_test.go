@@ -1,0 +1,320 @@
+package custody_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/custodyd/custodyd/internal/bundle"
+	"github.com/custodyd/custodyd/internal/custody"
+	"github.com/custodyd/custodyd/internal/database"
+	"github.com/custodyd/custodyd/internal/evidence"
+	"github.com/custodyd/custodyd/internal/ledger"
+	"github.com/custodyd/custodyd/internal/verify"
+	"github.com/custodyd/custodyd/internal/witness"
+)
+
+// outside is a witness of a lab, on a server of its own.
+type outside struct {
+	t      testing.TB
+	dir    string
+	key    ledger.VerifierKey
+	now    *witness.Witness
+	server *httptest.Server
+	down   atomic.Bool
+	cut    atomic.Bool // takes requests and answers nothing
+}
+
+func newOutside(t testing.TB, l *lab, name string) *outside {
+	t.Helper()
+	o := &outside{t: t, dir: filepath.Join(t.TempDir(), "w")}
+	_, err := witness.Create(o.dir, name, rand.Reader)
+	must(t, err)
+	skey, err := os.ReadFile(l.path("skey"))
+	must(t, err)
+	o.key, err = ledger.VerifierKeyOf(string(skey))
+	must(t, err)
+	o.open()
+	o.server = httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
+		switch {
+		case o.down.Load():
+			out.WriteHeader(http.StatusServiceUnavailable)
+		case o.cut.Load():
+			<-in.Context().Done()
+		default:
+			o.now.Handler().ServeHTTP(out, in)
+		}
+	}))
+	t.Cleanup(func() {
+		o.server.Close()
+		_ = o.now.Close()
+	})
+	return o
+}
+
+func (o *outside) open() {
+	o.t.Helper()
+	var err error
+	o.now, err = witness.Open(witness.Config{
+		Dir: o.dir, Logs: []ledger.VerifierKey{o.key}, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+	})
+	must(o.t, err)
+}
+
+func (o *outside) endpoint() witness.Endpoint {
+	return witness.Endpoint{Key: o.now.Key(), URL: o.server.URL}
+}
+
+func (o *outside) size() int64 {
+	c, err := ledger.OpenCheckpoint(o.now.Held(origin), o.key)
+	if err != nil {
+		return 0
+	}
+	return c.Size
+}
+
+// witnessed opens a lab with witnesses.
+func (l *lab) witnessed(all ...*outside) error {
+	l.t.Helper()
+	cfg := l.files()
+	for _, o := range all {
+		cfg.Witnesses = append(cfg.Witnesses, o.endpoint())
+	}
+	cfg.WitnessEvery, cfg.ExportWait = 20*time.Millisecond, 20*time.Second
+	return l.open(cfg)
+}
+
+// within waits until something is so.
+func within(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
+
+// judgeBy exports the case and judges the bundle by a policy of these witnesses.
+func (l *lab) judgeBy(all []*outside) verify.Report {
+	l.t.Helper()
+	e, err := l.Export(l.ctx(), l.people["legal1"], theCase, custody.ExportOptions{})
+	must(l.t, err)
+	var zip bytes.Buffer
+	must(l.t, e.WriteTo(l.ctx(), &zip))
+	b, err := bundle.Open(l.ctx(), bytes.NewReader(zip.Bytes()), int64(zip.Len()))
+	must(l.t, err)
+	defer b.Close() //nolint:errcheck // only read from
+	policy := verify.Policy{Key: l.signer.Key()}
+	group := verify.Group{Name: "all", K: len(all)}
+	for _, o := range all {
+		policy.Witnesses = append(policy.Witnesses, verify.Witness{Name: o.now.Key().Name(), Key: o.now.Key()})
+		group.Members = append(group.Members, o.now.Key().Name())
+	}
+	if len(all) > 0 {
+		policy.Groups, policy.Quorum = []verify.Group{group}, "all"
+	}
+	policyText, err := verify.ParsePolicy(policy.Marshal())
+	must(l.t, err)
+	r, err := verify.Bundle(l.ctx(), b, verify.Options{Policy: &policyText})
+	must(l.t, err)
+	return r
+}
+
+// TestWitnessed: what is recorded is cosigned, an export carries every witness's line, and
+// what was cosigned lies in the store.
+func TestWitnessed(t *testing.T) {
+	l := emptyLab(t)
+	one, two := newOutside(t, l, "one.example/w"), newOutside(t, l, "two.example/w")
+	must(t, l.witnessed(one, two))
+	t.Cleanup(func() {
+		if l.Service != nil {
+			l.down()
+		}
+	})
+	l.enrolAll()
+	l.openCase()
+	head := func() int64 { return l.Stats().Entries }
+	within(t, "both have cosigned all", func() bool { return one.size() == head() && two.size() == head() })
+
+	r := l.judgeBy([]*outside{one, two})
+	if r.Verdict != verify.Verified || len(r.Witnesses) != 2 || r.Witnesses[0].State != verify.CosignedValid {
+		t.Errorf("%s %+v\n%v", r.Verdict, r.Witnesses, r.Findings)
+	}
+	if c := r.Checkpoint; c == nil || c.Size != r.Export.Entry+1 {
+		t.Errorf("%+v", c)
+	}
+
+	// One of them is gone: the bundle goes out with the other's line.
+	two.down.Store(true)
+	r = l.judgeBy([]*outside{one, two})
+	if r.Verdict != verify.Failed || r.Findings[0].Code != verify.CodeWitnessQuorum {
+		t.Errorf("%s %v", r.Verdict, r.Findings)
+	}
+	if r = l.judgeBy([]*outside{one}); r.Verdict != verify.Verified {
+		t.Errorf("%s %v", r.Verdict, r.Findings)
+	}
+	states := l.About().Witnesses
+	if len(states) != 2 || states[0].State != custody.WitnessOK || states[1].State != custody.WitnessFailing ||
+		!strings.Contains(states[1].Problem, "503") || states[1].Failures == 0 || states[0].Cosigned <= states[1].Cosigned {
+		t.Errorf("%+v", states)
+	}
+	// It comes back, and is told of what it missed.
+	two.down.Store(false)
+	r = l.judgeBy([]*outside{one, two})
+	if r.Verdict != verify.Verified {
+		t.Errorf("%s %v", r.Verdict, r.Findings)
+	}
+	// What exports carried lies in the store, and the audit knows it.
+	l.restartWith(one, two)
+	var stored int
+	for o, err := range l.store.List(l.ctx(), "witnessed-") {
+		must(t, err)
+		stored++
+		if _, err := one.now.Key().Cosignature(l.readObject(o.Key)); err != nil {
+			t.Errorf("%s: %v", o.Key, err)
+		}
+	}
+	if stored < 4 { // of exports alone
+		t.Errorf("%d cosigned checkpoints in the store", stored)
+	}
+	l.down()
+	audit := (&vault{dir: l.dir}).audit(t, func(c *custody.AuditConfig) { c.Contents = true })
+	if len(audit.Findings) > 0 {
+		t.Errorf("%v", audit.Findings)
+	}
+}
+
+func (l *lab) restartWith(all ...*outside) {
+	l.t.Helper()
+	l.down()
+	l.store = &store{partSize: l.store.partSize}
+	must(l.t, l.witnessed(all...))
+}
+
+func (l *lab) readObject(key string) []byte {
+	l.t.Helper()
+	o, err := l.store.Stat(l.ctx(), key, "")
+	must(l.t, err)
+	content, err := l.store.Open(l.ctx(), o, false)
+	must(l.t, err)
+	defer content.Close() //nolint:errcheck // only read from
+	r, err := content.Range(l.ctx(), 0, o.Size)
+	must(l.t, err)
+	defer r.Close() //nolint:errcheck // only read from
+	data, err := io.ReadAll(r)
+	must(l.t, err)
+	return data
+}
+
+// TestWitnessSilent: a witness that takes a request and never answers does not hold up the
+// ledger, and not the other's line.
+func TestWitnessSilent(t *testing.T) {
+	l := newLab(t)
+	l.openCase()
+	one, two := newOutside(t, l, "one.example/w"), newOutside(t, l, "two.example/w")
+	l.restartWith(one, two)
+	two.cut.Store(true)
+	l.record("custodian1", theCase, exhibit("E-002"))
+	if r := l.judgeBy([]*outside{one}); r.Verdict != verify.Verified {
+		t.Errorf("%s %v", r.Verdict, r.Findings)
+	}
+}
+
+// TestWitnessConflict: a service whose database was rolled back, or is another one, does
+// not begin when a witness knows better, though signer and store were rolled back with it;
+// and one whose witness learns of a fork while it runs stops writing.
+func TestWitnessConflict(t *testing.T) {
+	l := newLab(t)
+	l.openCase()
+	l.down()
+	old := clone(t, l.dir)
+	w := newOutside(t, l, "court.example/w")
+	must(t, l.witnessed(w))
+	l.record("custodian1", theCase, exhibit("E-002"))
+	within(t, "all is cosigned", func() bool { return w.size() == l.Stats().Entries })
+	l.down()
+	newest := w.now.Held(origin)
+
+	conflict := func(name string, err error) {
+		t.Helper()
+		c, ok := errors.AsType[*custody.ConflictError](err)
+		if !ok || !errors.Is(err, custody.ErrRollback) || c.Who != "the witness court.example/w" ||
+			!bytes.Equal(c.Theirs, newest) || len(c.Ours) == 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	rolledBack := labAt(t, clone(t, old))
+	conflict("rolled back", rolledBack.witnessed(w))
+
+	// The fork grows past what was cosigned, without the witness.
+	fork := labAt(t, clone(t, old))
+	must(t, fork.open(fork.files()))
+	for _, label := range []evidence.Name{"F-1", "F-2", "F-3", "F-4", "F-5", "F-6"} {
+		fork.record("custodian1", theCase, exhibit(label))
+	}
+	fork.down()
+	conflict("forked", fork.witnessed(w))
+
+	// A new database under the old key.
+	empty := emptyLab(t)
+	empty.under(t, l)
+	conflict("begun anew", empty.witnessed(w))
+
+	// It was not reached at the start: then it stops the writing.
+	w.down.Store(true)
+	late := labAt(t, clone(t, old))
+	must(t, late.witnessed(w))
+	w.down.Store(false)
+	within(t, "alarm", func() bool { return late.Alarm() != nil })
+	conflict("late", late.Alarm())
+	if _, err := late.try("custodian1", theCase, exhibit("E-009")); !errors.Is(err, custody.ErrStopped) {
+		t.Error(err)
+	}
+	late.down()
+
+	// The true one goes on.
+	must(t, l.witnessed(w))
+	l.down()
+}
+
+// under makes the lab's ledger anew, with the key of another.
+func (l *lab) under(t *testing.T, other *lab) {
+	t.Helper()
+	bring(t, other.dir, l.dir, "skey")
+	must(l.t, errors.Join(os.Remove(l.path("signer")), os.Remove(l.path("ledger.db"))))
+	skey, err := os.ReadFile(l.path("skey"))
+	must(l.t, err)
+	signer, err := ledger.CreateSigner(l.path("signer"), string(skey))
+	must(l.t, err)
+	vkey := signer.Key().String()
+	must(l.t, signer.Close())
+	db, err := database.Create(l.ctx(), l.path("ledger.db"), database.Meta{Origin: origin, VerifierKey: vkey})
+	must(l.t, err)
+	must(l.t, db.Close())
+}
+
+// TestWitnessForgets: a witness that was rolled back is told of, and asked on.
+func TestWitnessForgets(t *testing.T) {
+	l := newLab(t)
+	w := newOutside(t, l, "w.example")
+	l.restartWith(w)
+	within(t, "all is cosigned", func() bool { return w.size() == l.Stats().Entries })
+	must(t, w.now.Close())
+	must(t, os.Remove(filepath.Join(w.dir, witness.OriginHash(origin)+".checkpoint")))
+	w.open()
+	l.openCase()
+	within(t, "all is cosigned again", func() bool { return w.size() == l.Stats().Entries })
+	if !strings.Contains(l.logged.String(), "a witness has lost its state") {
+		t.Error(l.logged.String())
+	}
+}
