@@ -21,6 +21,27 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
+// Defines values for AnchorStampState.
+const (
+	AnchorStampStateAnchored AnchorStampState = "anchored"
+	AnchorStampStateFailed   AnchorStampState = "failed"
+	AnchorStampStatePending  AnchorStampState = "pending"
+)
+
+// Valid indicates whether the value is a known member of the AnchorStampState enum.
+func (e AnchorStampState) Valid() bool {
+	switch e {
+	case AnchorStampStateAnchored:
+		return true
+	case AnchorStampStateFailed:
+		return true
+	case AnchorStampStatePending:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Code.
 const (
 	CodeBusy                 Code = "busy"
@@ -245,6 +266,59 @@ type About struct {
 
 // Acquisition The copying process: by which tool, where, when, and under whose eyes.
 type Acquisition = evidence.Acquisition
+
+// AnchorAuthority defines model for AnchorAuthority.
+type AnchorAuthority struct {
+	Name string `json:"name"`
+	Url  string `json:"url"`
+}
+
+// AnchorRound defines model for AnchorRound.
+type AnchorRound struct {
+	// Entries That the stamped checkpoint covers.
+	Entries int64         `json:"entries"`
+	Stamps  []AnchorStamp `json:"stamps"`
+}
+
+// AnchorStamp defines model for AnchorStamp.
+type AnchorStamp struct {
+	Authority string `json:"authority"`
+
+	// Due When it is asked again, while pending.
+	Due *Time `json:"due,omitempty"`
+
+	// Entry That tells of the token.
+	Entry *int64 `json:"entry,omitempty"`
+
+	// Missing Revocation lists that could not be had.
+	Missing *[]string `json:"missing,omitempty"`
+
+	// Problem Why it is not anchored.
+	Problem *string `json:"problem,omitempty"`
+
+	// Serial Of the token, in decimal.
+	Serial *string          `json:"serial,omitempty"`
+	State  AnchorStampState `json:"state"`
+
+	// Time By the authority's clock, when anchored.
+	Time *Time `json:"time,omitempty"`
+
+	// Tries How often the authority was asked.
+	Tries int `json:"tries"`
+}
+
+// AnchorStampState defines model for AnchorStamp.State.
+type AnchorStampState string
+
+// Anchors defines model for Anchors.
+type Anchors struct {
+	// Authorities Who is asked now.
+	Authorities []AnchorAuthority `json:"authorities"`
+
+	// EverySeconds For how long an entry waits for a time stamp, at most.
+	EverySeconds int64         `json:"every_seconds"`
+	Rounds       []AnchorRound `json:"rounds"`
+}
 
 // Case An investigation or incident.
 type Case = evidence.Case
@@ -689,6 +763,12 @@ type TusResumable string
 // Wait defines model for Wait.
 type Wait = int
 
+// ListAnchorsParams defines parameters for ListAnchors.
+type ListAnchorsParams struct {
+	// Below Only rounds over fewer entries than that, for the page after one.
+	Below *int64 `form:"below,omitempty" json:"below,omitempty"`
+}
+
 // ListCopiesParams defines parameters for ListCopies.
 type ListCopiesParams struct {
 	// Exhibit Only the copies of this exhibit.
@@ -822,6 +902,14 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 
 // The interface specification for the client above.
 type ClientInterface interface {
+
+	// ListAnchors How far the ledger's time stamps are
+	//
+	// Rounds of RFC 3161 time stamps over checkpoints, the newest first, at most a hundred. States are shown as
+	// they are; what a time stamp proves, an exported bundle and verify tell.
+	//
+	// Corresponds with GET /v1/anchors (the `ListAnchors` operationId).
+	ListAnchors(ctx context.Context, params *ListAnchorsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListCases All cases
 	//
@@ -1008,6 +1096,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/sessions (the `CreateSession` operationId).
 	CreateSession(ctx context.Context, body CreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+// ListAnchors How far the ledger's time stamps are
+//
+// Rounds of RFC 3161 time stamps over checkpoints, the newest first, at most a hundred. States are shown as
+// they are; what a time stamp proves, an exported bundle and verify tell.
+//
+// Corresponds with GET /v1/anchors (the `ListAnchors` operationId).
+func (c *Client) ListAnchors(ctx context.Context, params *ListAnchorsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAnchorsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 // ListCases All cases
@@ -1474,6 +1580,60 @@ func (c *Client) CreateSession(ctx context.Context, body CreateSessionJSONReques
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// NewListAnchorsRequest constructs an http.Request for the ListAnchors method
+func NewListAnchorsRequest(server string, params *ListAnchorsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/anchors")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Below != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "below", *params.Below, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
 }
 
 // NewListCasesRequest constructs an http.Request for the ListCases method

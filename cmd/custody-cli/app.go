@@ -52,7 +52,7 @@ func newRoot(a *app) *cobra.Command {
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no talk on stderr, only errors")
 	root.SetUsageTemplate(root.UsageTemplate() + exitHelp)
 	root.AddCommand(
-		newSetup(a), newPerson(a), newCase(a), newExhibit(a), newIngest(a), newCopy(a), newHistory(a), newHold(a), newErase(a), newExport(a), newVerify(a),
+		newSetup(a), newPerson(a), newCase(a), newExhibit(a), newIngest(a), newCopy(a), newHistory(a), newAnchors(a), newHold(a), newErase(a), newExport(a), newVerify(a),
 	)
 	return root
 }

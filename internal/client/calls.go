@@ -95,6 +95,15 @@ func (c *Client) People(ctx context.Context) ([]evidence.Person, error) {
 	return answer.People, err
 }
 
+// Anchors gives the newest rounds of time stamps, or those over fewer entries than below.
+func (c *Client) Anchors(ctx context.Context, below int64) (api.Anchors, error) {
+	var params api.ListAnchorsParams
+	if below > 0 {
+		params.Below = &below
+	}
+	return read[api.Anchors](ctx, c)(api.NewListAnchorsRequest(c.base, &params))
+}
+
 // Person gives one person.
 func (c *Client) Person(ctx context.Context, p identity.Principal) (evidence.Person, error) {
 	return read[evidence.Person](ctx, c)(api.NewGetPersonRequest(c.base, p))

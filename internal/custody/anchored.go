@@ -9,6 +9,7 @@ import (
 	"github.com/custodyd/custodyd/internal/bundle"
 	"github.com/custodyd/custodyd/internal/database"
 	"github.com/custodyd/custodyd/internal/evidence"
+	"github.com/custodyd/custodyd/internal/identity"
 	"github.com/custodyd/custodyd/internal/ledger"
 	"github.com/custodyd/custodyd/internal/timestamp"
 )
@@ -45,10 +46,13 @@ type AnchorAuthority struct{ Name, URL string }
 // anchorPage is how many rounds are told of at once.
 const anchorPage = 100
 
-// Anchors tells how far the newest checkpoints' time stamps are, to anybody who is signed
-// in: nothing of a case stands there. below is the size of the oldest round seen so far,
+// Anchors tells how far the newest checkpoints' time stamps are, to whoever may know what
+// there is: nothing of a case stands there. below is the size of the oldest round seen so far,
 // zero for the newest.
-func (s *Service) Anchors(ctx context.Context, below int64) (Anchors, error) {
+func (s *Service) Anchors(ctx context.Context, c Caller, below int64) (Anchors, error) {
+	if err := c.allow(identity.StatusRead); err != nil {
+		return Anchors{}, err
+	}
 	all := Anchors{Every: s.cfg.AnchorEvery}
 	for _, a := range s.cfg.Authorities {
 		all.Authorities = append(all.Authorities, AnchorAuthority{a.Name(), a.URL()})

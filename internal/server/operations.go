@@ -66,7 +66,7 @@ func (o operations) GetServer(context.Context, GetServerRequestObject) (GetServe
 	}
 	return GetServer200JSONResponse{
 		Witnesses: witnesses,
-		Origin: string(about.Origin), VerifierKey: about.VerifierKey.String(), Version: about.Version,
+		Origin:    string(about.Origin), VerifierKey: about.VerifierKey.String(), Version: about.Version,
 		RetainDays: about.RetainDays, Started: about.Started.UTC(),
 		Store: api.Store{
 			Kind: api.StoreKind(about.Store.Kind), Bucket: about.Store.Bucket,
@@ -122,6 +122,15 @@ func (o operations) GetReceipt(ctx context.Context, r GetReceiptRequestObject) (
 		return nil, err
 	}
 	return GetReceipt200TextResponse(receipt.Marshal()), nil
+}
+
+func (o operations) ListAnchors(ctx context.Context, r ListAnchorsRequestObject) (ListAnchorsResponseObject, error) {
+	var below int64
+	if r.Params.Below != nil {
+		below = *r.Params.Below
+	}
+	all, err := o.custody.Anchors(ctx, caller(ctx), below)
+	return ListAnchors200JSONResponse(anchors(all)), err
 }
 
 func (o operations) ListPeople(ctx context.Context, _ ListPeopleRequestObject) (ListPeopleResponseObject, error) {

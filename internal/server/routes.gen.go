@@ -18,6 +18,9 @@ import (
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// ListAnchors How far the ledger's time stamps are
+	// (GET /v1/anchors)
+	ListAnchors(ctx echo.Context, params ListAnchorsParams) error
 	// ListCases All cases
 	// (GET /v1/cases)
 	ListCases(ctx echo.Context) error
@@ -95,6 +98,24 @@ type ServerInterface interface {
 // ServerInterfaceWrapper converts echo contexts to parameters.
 type ServerInterfaceWrapper struct {
 	Handler ServerInterface
+}
+
+// ListAnchors converts echo context to params.
+func (w *ServerInterfaceWrapper) ListAnchors(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAnchorsParams
+	// ------------- Optional query parameter "below" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "below", ctx.QueryParams(), &params.Below, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter below: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListAnchors(ctx, params)
+	return err
 }
 
 // ListCases converts echo context to params.
@@ -582,6 +603,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 
 	router.GET(options.BaseURL+"/v1/server", wrapper.GetServer, options.OperationMiddlewares["getServer"]...)
 	router.GET(options.BaseURL+"/v1/checkpoint", wrapper.GetCheckpoint, options.OperationMiddlewares["getCheckpoint"]...)
+	router.GET(options.BaseURL+"/v1/anchors", wrapper.ListAnchors, options.OperationMiddlewares["listAnchors"]...)
 	router.GET(options.BaseURL+"/v1/consistency", wrapper.GetConsistency, options.OperationMiddlewares["getConsistency"]...)
 	router.POST(options.BaseURL+"/v1/challenges", wrapper.CreateChallenge, options.OperationMiddlewares["createChallenge"]...)
 	router.POST(options.BaseURL+"/v1/sessions", wrapper.CreateSession, options.OperationMiddlewares["createSession"]...)
@@ -615,6 +637,52 @@ type ProblemApplicationProblemPlusJSONResponse struct {
 	Body Problem
 
 	Headers ProblemResponseHeaders
+}
+
+type ListAnchorsRequestObject struct {
+	Params ListAnchorsParams
+}
+
+type ListAnchorsResponseObject interface {
+	VisitListAnchorsResponse(w http.ResponseWriter) error
+}
+
+type ListAnchors200JSONResponse Anchors
+
+func (response ListAnchors200JSONResponse) VisitListAnchorsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAnchorsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListAnchorsdefaultApplicationProblemPlusJSONResponse) VisitListAnchorsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestId != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestId))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type ListCasesRequestObject struct {
@@ -1716,6 +1784,9 @@ func (response CreateSessiondefaultApplicationProblemPlusJSONResponse) VisitCrea
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// ListAnchors How far the ledger's time stamps are
+	// (GET /v1/anchors)
+	ListAnchors(ctx context.Context, request ListAnchorsRequestObject) (ListAnchorsResponseObject, error)
 	// ListCases All cases
 	// (GET /v1/cases)
 	ListCases(ctx context.Context, request ListCasesRequestObject) (ListCasesResponseObject, error)
@@ -1800,6 +1871,31 @@ func NewStrictHandler(ssi StrictServerInterface, middlewares []StrictMiddlewareF
 type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
+}
+
+// ListAnchors operation middleware
+func (sh *strictHandler) ListAnchors(ctx echo.Context, params ListAnchorsParams) error {
+	var request ListAnchorsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAnchors(ctx.Request().Context(), request.(ListAnchorsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAnchors")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListAnchorsResponseObject); ok {
+		return validResponse.VisitListAnchorsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
 }
 
 // ListCases operation middleware
