@@ -54,6 +54,7 @@ func newRoot(a *app) *cobra.Command {
 	root.AddCommand(
 		newSetup(a), newPerson(a), newCase(a), newExhibit(a), newIngest(a), newCopy(a), newHistory(a), newAnchors(a), newHold(a), newErase(a), newExport(a), newVerify(a),
 	)
+	root.AddCommand(newMirror(a), newGossip(a))
 	return root
 }
 

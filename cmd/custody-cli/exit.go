@@ -11,6 +11,7 @@ import (
 	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/identity"
 	"github.com/custodyd/custodyd/internal/ledger"
+	"github.com/custodyd/custodyd/internal/mirror"
 	"github.com/custodyd/custodyd/internal/operator"
 	"github.com/custodyd/custodyd/internal/source"
 	"github.com/custodyd/custodyd/internal/verify"
@@ -76,6 +77,7 @@ var exits = []struct {
 	{exitInterrupted, "", []error{context.Canceled}},
 	{exitFinding, "keep both files and tell the person who answers for the ledger", []error{verify.ErrNotConsistent, verify.ErrBehind}},
 	{exitFinding, "do not go on before the key was compared with the service's operator by another way", []error{operator.ErrPin, ledger.ErrUnsigned, ledger.ErrOrigin}},
+	{exitFinding, "try another copy of the ledger, and tell the person who answers for it", []error{mirror.ErrContent}},
 	{exitFinding, "", []error{
 		errFindings, operator.ErrFacts, operator.ErrAnswer, verify.ErrOtherEntry, evidence.ErrDigestsDiffer,
 		bundle.ErrFormat, ledger.ErrProof, ledger.ErrReceipt, ledger.ErrCheckpoint, ledger.ErrEnvelope, ledger.ErrSequence,
@@ -92,6 +94,7 @@ var exits = []struct {
 	{exitConflict, "see the holds with case show; who answers for one lifts it: hold lift CASE --name NAME", []error{evidence.ErrHeld}},
 	{exitConflict, "", []error{evidence.ErrExists, api.CodeTransition, errUnfinished, errNotConfirmed, errFinal, errFile, fs.ErrExist}},
 	{exitConflict, "history shows what each entry says", []error{evidence.ErrNothingToErase}},
+	{exitConflict, "", []error{mirror.ErrForeign}},
 	{exitNotFound, "", []error{evidence.ErrNotFound, fs.ErrNotExist}},
 	{exitUnreachable, "try again", []error{
 		client.ErrUnreachable, client.ErrBusy, api.CodeUnavailable, api.CodeTimeout, context.DeadlineExceeded,

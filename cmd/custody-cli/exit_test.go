@@ -18,6 +18,7 @@ import (
 	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/identity"
 	"github.com/custodyd/custodyd/internal/ledger"
+	"github.com/custodyd/custodyd/internal/mirror"
 	"github.com/custodyd/custodyd/internal/operator"
 	"github.com/custodyd/custodyd/internal/source"
 	"github.com/custodyd/custodyd/internal/verify"
@@ -52,6 +53,9 @@ func TestExplain(t *testing.T) {
 		{ledger.ErrEnvelope, exitFinding},
 		{ledger.ErrMissing, exitFinding},
 		{ledger.ErrRepeated, exitFinding},
+		{mirror.ErrContent, exitFinding},
+		{mirror.ErrForeign, exitConflict},
+		{verify.ErrNotes, exitError},
 		{evidence.ErrDigestsDiffer, exitFinding},
 		{evidence.ErrHeld, exitConflict},
 		{source.ErrChanged, exitFinding},

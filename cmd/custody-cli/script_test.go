@@ -70,6 +70,7 @@ var buildOnce = sync.OnceValue(func() error {
 //	forgetful N              a server before the service, whose address is $FORGETFUL,
 //	                         that forgets N checks
 //	as NAME                  from here on the machine of that person
+//	exec $CUSTODYD ARG...    another command of the service's program
 //	calm DIR                 take the immutable attribute from what lies below
 func TestScripts(t *testing.T) {
 	if err := buildOnce(); err != nil {
@@ -82,6 +83,7 @@ func TestScripts(t *testing.T) {
 			e.Values["lab"] = l
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("SSH_AUTH_SOCK", "")
+			e.Setenv("CUSTODYD", custodyd)
 			e.Defer(func() {
 				l.stop()
 				calm(e.WorkDir)

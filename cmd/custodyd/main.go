@@ -75,7 +75,8 @@ func newRoot() *cobra.Command {
 		SilenceUsage:      true,
 		DisableAutoGenTag: true,
 	}
-	root.AddCommand(newServe(), newCheck(), newAudit(), newWitness(), newSigner())
+	root.AddCommand(newServe(), newCheck(), newAudit(), newWitness(), newSigner(), newRebuild())
+	root.AddCommand(newTiles())
 	return root
 }
 

@@ -73,20 +73,28 @@ type Tiles struct {
 	note []byte
 }
 
-// NewTiles gives the log up to its newest signed checkpoint. There has to be one.
-func NewTiles(ctx context.Context, db *database.DB) (*Tiles, error) {
-	t := &Tiles{db: db}
-	err := db.View(ctx, func(tx *database.Tx) (err error) {
-		t.size, t.note, err = tx.LastCheckpoint()
+// NewTiles gives the log up to the checkpoint that was signed last, which has the same
+// bytes when it is signed again: the database holds it only from the next entry on.
+func NewTiles(ctx context.Context, db *database.DB, signer CheckpointSigner) (*Tiles, error) {
+	last := signer.Last()
+	err := db.View(ctx, func(tx *database.Tx) error {
+		head, err := tx.Head()
+		if err == nil && head.Size < last.Size {
+			err = fmt.Errorf("%w: the ledger has %d entries, the signer signed %d", ErrRollback, head.Size, last.Size)
+		}
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("tiles: %w", err)
 	}
-	return t, nil
+	note, err := signer.Sign(last, nil)
+	if err != nil {
+		return nil, fmt.Errorf("tiles: %w", err)
+	}
+	return &Tiles{db, last.Size, note}, nil
 }
 
-// Checkpoint gives the signed note, as it is kept.
+// Checkpoint gives the signed note.
 func (t *Tiles) Checkpoint(context.Context) ([]byte, error) { return t.note, nil }
 
 // Tile gives the content of a tile or a bundle.

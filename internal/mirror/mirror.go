@@ -142,21 +142,26 @@ func (d *Dir) finish(before ledger.Checkpoint, old []byte, now ledger.Checkpoint
 
 // Check reads all of the mirror again, as an update would from elsewhere.
 func (d *Dir) Check(ctx context.Context) (ledger.Checkpoint, error) {
-	fail := func(err error) (ledger.Checkpoint, error) {
-		return ledger.Checkpoint{}, fmt.Errorf("check the mirror %s: %w", d.path, err)
-	}
 	c, _, err := d.Last(ctx)
 	if err != nil {
-		return fail(err)
+		return ledger.Checkpoint{}, fmt.Errorf("check the mirror %s: %w", d.path, err)
 	}
 	w, err := open(ctx, d, c)
-	if err != nil {
-		return fail(err)
+	if err == nil {
+		err = w.walk(ctx, 0, func(ledger.Tile, []byte) error { return nil })
 	}
-	if err := w.walk(ctx, 0, func(ledger.Tile, []byte) error { return nil }); err != nil {
-		return fail(err)
+	if err != nil {
+		return ledger.Checkpoint{}, fmt.Errorf("check the mirror %s: %w", d.path, missing(err))
 	}
 	return c, nil
+}
+
+// missing says of a file that is not there that the checkpoint speaks of it.
+func missing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", ErrContent, err)
+	}
+	return err
 }
 
 // Hashes reads the hashes of the tree that the mirror's checkpoint is over, each shown
@@ -168,7 +173,7 @@ func (d *Dir) Hashes(ctx context.Context) (ledger.Checkpoint, ledger.HashReader,
 	}
 	w, err := open(ctx, d, c)
 	if err != nil {
-		return ledger.Checkpoint{}, nil, fmt.Errorf("read the mirror %s: %w", d.path, err)
+		return ledger.Checkpoint{}, nil, fmt.Errorf("read the mirror %s: %w", d.path, missing(err))
 	}
 	return c, w.reader(ctx), nil
 }

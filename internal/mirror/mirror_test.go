@@ -268,6 +268,10 @@ func TestLies(t *testing.T) {
 				if _, err := d.Check(t.Context()); !errors.Is(err, ErrContent) {
 					t.Errorf("size %d, %s, %s in the mirror: %v", size, path, name, err)
 				}
+				must(t, os.Remove(file))
+				if _, err := d.Check(t.Context()); !errors.Is(err, ErrContent) {
+					t.Errorf("size %d, %s missing in the mirror: %v", size, path, err)
+				}
 			}
 		}
 	}

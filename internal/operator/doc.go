@@ -13,7 +13,8 @@
 //	checkpoints/ORIGIN           the newest checkpoint this machine saw, a signed note
 //	receipts/ID.tlog-proof       the receipt of the entry with that payload id
 //	receipts/entry-SEQ.tlog-proof  that of an entry the service made for this person
-//	forks/ORIGIN-SIZE-*.note     two signed notes that contradict each other
+//	forks/ORIGIN-SIZE-HASH-*.note  two signed notes that contradict each other
+//	forks/ORIGIN-SIZE-HASH.notes   the same, one of which another machine saw
 //	intakes/ID.json, ID.marks    an intake that is not sealed yet
 //
 // where the slashes of an origin are written as '+'.

@@ -2,11 +2,13 @@ package operator
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 
+	"github.com/custodyd/custodyd/api"
 	"github.com/custodyd/custodyd/internal/ledger"
 	"github.com/custodyd/custodyd/internal/verify"
 )
@@ -89,6 +91,11 @@ func (o *Operator) see(ctx context.Context, note []byte) error {
 			proof, err = o.Consistency(ctx, from, to)
 			return err
 		})
+		if refused, ok := errors.AsType[*api.Problem](err); ok && refusal(refused.Code) {
+			// It has signed both sizes, so it can prove that one became the other.
+			return o.contradiction(older, newer, fmt.Errorf("%w: asked to prove that %d entries became %d it answers: %w",
+				verify.ErrNotConsistent, from, to, err))
+		}
 		if err != nil {
 			return fmt.Errorf("prove that %d entries became %d: %w", from, to, err)
 		}
@@ -102,7 +109,11 @@ func (o *Operator) see(ctx context.Context, note []byte) error {
 	return nil
 }
 
-// contradiction keeps both notes: together they prove it to anybody.
+// refusal tells whether a service says that it has no such proof.
+func refusal(code api.Code) bool { return code == api.CodeInvalid || code == api.CodeNotFound }
+
+// contradiction keeps both notes: together they prove it to anybody. Their names hold
+// their hashes, so that a later one never takes the place of an earlier one.
 func (o *Operator) contradiction(older, newer []byte, err error) error {
 	c := &Contradiction{err: err}
 	keep := func(note []byte, which string) string {
@@ -110,7 +121,8 @@ func (o *Operator) contradiction(older, newer []byte, err error) error {
 		if opened, err := ledger.OpenCheckpoint(note, o.VerifierKey); err == nil {
 			size = opened.Size
 		}
-		name := fmt.Sprintf("%s-%d-%s.note", fileName(o.Origin), size, which)
+		sum := sha256.Sum256(note)
+		name := fmt.Sprintf("%s-%d-%x-%s.note", fileName(o.Origin), size, sum[:4], which)
 		if lost := o.Place.write(note, "forks", name); lost != nil {
 			return fmt.Sprintf("(not kept: %v)", lost)
 		}

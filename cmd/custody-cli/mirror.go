@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/spf13/cobra"
+
+	"github.com/custodyd/custodyd/internal/client"
+	"github.com/custodyd/custodyd/internal/ledger"
+	"github.com/custodyd/custodyd/internal/mirror"
+	"github.com/custodyd/custodyd/internal/operator"
+	"github.com/custodyd/custodyd/internal/verify"
+)
+
+type mirrorOptions struct {
+	server, caFile, policy string
+	check                  bool
+}
+
+func newMirror(a *app) *cobra.Command {
+	var o mirrorOptions
+	cmd := &cobra.Command{
+		Use:   "mirror DIR",
+		Short: "Copy the ledger as files that any monitor can read, checked before they are written",
+		Long: "mirror copies the ledger's envelopes, which name neither people nor cases, into DIR as C2SP tlog-tiles\n" +
+			"files. The checkpoint must be signed by the pinned key and go on from the one that DIR holds, and every\n" +
+			"file must lie under it; else nothing of it is written. Run it again, now and then: it copies what is new.\n" +
+			"A ledger that does not go on is a finding: both signed checkpoints are kept in DIR/forks.\n\n" +
+			"It needs no sign-in. Without a set-up machine, name the service with --server and the ledger with --policy.",
+		Example: "  custody-cli mirror /srv/mirror/lab.example\n" +
+			"  custody-cli mirror mirror --server https://custody.lab.example --policy lab.policy\n" +
+			"  custody-cli mirror mirror --check",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), a, args[0]) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.server, "server", "", "address of the service (default: the one that setup kept)")
+	f.StringVar(&o.caFile, "ca-file", "", "PEM certificates to trust instead of the system's")
+	f.StringVar(&o.policy, "policy", "", "policy file: which ledger you mean, and its key (default: the one that setup kept)")
+	f.BoolVar(&o.check, "check", false, "read and check all of DIR instead, offline")
+	return cmd
+}
+
+// mirrored is what mirror tells.
+type mirrored struct {
+	Dir    string        `json:"dir"`
+	Origin ledger.Origin `json:"origin"`
+	Before int64         `json:"before"` // entries that it held
+	Size   int64         `json:"size"`   // entries that it holds
+	Root   ledger.Hash   `json:"root"`
+}
+
+func (o mirrorOptions) run(ctx context.Context, a *app, path string) error {
+	place, err := a.place()
+	if err != nil {
+		return err
+	}
+	binding, err := place.Binding()
+	if err != nil && !errors.Is(err, operator.ErrNotSetUp) {
+		return err
+	}
+	policy, err := o.ledger(place, binding)
+	if err != nil {
+		return err
+	}
+	dir, origin := mirror.At(path, policy.Key), policy.Origin()
+	if o.check {
+		c, err := dir.Check(ctx)
+		if err != nil {
+			return err
+		}
+		return a.result(mirrored{path, origin, c.Size, c.Size, c.Root},
+			line("%s holds the first %d entries of %s, root %s: verified", path, c.Size, origin, c.Root))
+	}
+	if o.server == "" {
+		if o.server, o.caFile = binding.URL, binding.CAFile; binding.Origin != origin {
+			return fmt.Errorf("which service has the ledger %s? name it with --server URL", origin)
+		}
+	}
+	c, err := client.New(client.Config{Server: o.server, CAFile: o.caFile, Agent: "custody-cli " + programVersion()})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	before, now, err := dir.Update(ctx, client.Log{Client: c})
+	if err != nil {
+		return err
+	}
+	return a.result(mirrored{path, origin, before.Size, now.Size, now.Root},
+		line("%s holds %d entries of %s, %d of them new, root %s", path, now.Size, origin, now.Size-before.Size, now.Root))
+}
+
+// ledger finds which ledger is meant, and its key.
+func (o mirrorOptions) ledger(place operator.Place, binding operator.Binding) (verify.Policy, error) {
+	if o.policy != "" {
+		policy, err := readPolicy(o.policy)
+		if err != nil {
+			return verify.Policy{}, err
+		}
+		return *policy, nil
+	}
+	if binding.Origin == "" {
+		return verify.Policy{}, errIncomplete
+	}
+	policy, err := place.Policy(binding.Origin)
+	if errors.Is(err, fs.ErrNotExist) {
+		return verify.Policy{}, errIncomplete
+	}
+	return policy, err
+}
