@@ -12,6 +12,7 @@ import (
 	"github.com/custodyd/custodyd/internal/bundle"
 	"github.com/custodyd/custodyd/internal/bundle/bundletest"
 	"github.com/custodyd/custodyd/internal/evidence"
+	"github.com/custodyd/custodyd/internal/identity"
 )
 
 // The paragraphs of commands in README.txt.
@@ -103,9 +104,15 @@ func disclosed(t *testing.T) bundle.Source {
 // TestReadmeWithheld runs the commands on a bundle from which something is withheld.
 func TestReadmeWithheld(t *testing.T) {
 	only := bundletest.NewStory(t)
+	erased := bundletest.NewStory(t)
+	erased.Enrol("admin1", "custodian1", identity.RoleCustodian)
+	for _, kind := range []evidence.Kind{"exhibit.added", "intake.declared", "copy.issued"} {
+		erased.Erase("custodian1", erased.EntryOf(kind, 0))
+	}
 	for name, src := range map[string]bundle.Source{
 		"people and more": disclosed(t),
 		"an exhibit":      only.Disclose(bundletest.Withhold(only.EntryOf("exhibit.added", 0), only.EntryOf("copy.sealed", 0))),
+		"erased":          erased.Disclose(bundletest.Withhold(erased.EntryOf("copy.returned", 0))),
 	} {
 		for _, shell := range []string{"sh", "bash"} {
 			t.Run(name+" "+shell, func(t *testing.T) {

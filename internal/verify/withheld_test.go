@@ -143,6 +143,39 @@ func TestDisclosures(t *testing.T) {
 	}
 }
 
+// TestErasedAndWithheld: what was erased is no reason to doubt what is withheld, nor the
+// other way round.
+func TestErasedAndWithheld(t *testing.T) {
+	for name, without := range map[string]bundletest.Without{"whole": {}, "pseudonymous": {People: true}} {
+		t.Run(name, func(t *testing.T) {
+			s := bundletest.NewStory(t)
+			s.Enrol("admin1", "custodian1", identity.RoleCustodian)
+			// Of the exhibits and the request nothing else is left that examiner1 signed before.
+			for _, e := range []int64{s.EntryOf("case.opened", 0), s.EntryOf("exhibit.added", 0), s.EntryOf("exhibit.added", 1), s.EntryOf("intake.declared", 0)} {
+				s.Erase("custodian1", e)
+			}
+			without.Entries = bundletest.Withhold(s.EntryOf("copy.returned", 0)).Entries
+			packed := bundletest.Write(t, s.Disclose(without, "W3"))
+			r := judge(t, packed, verify.Options{Policy: &verify.Policy{Key: s.Key()}})
+			if r.Verdict != verify.Verified || len(r.Findings) > 0 || len(r.Erased) != 4 {
+				t.Errorf("%s %v %v", r.Verdict, r.Findings, r.Erased)
+			}
+			for _, what := range r.MayName {
+				if strings.Contains(what, "exhibit.added") {
+					t.Errorf("an erased entry is said to name people: %q", r.MayName)
+				}
+			}
+			bag := bundletest.Unpack(t, packed)
+			delete(bag, bundle.EntryPath(bundle.KindPayload, s.EntryOf("copy.requested", 0)))
+			bag.Recompute()
+			r = judge(t, bag.Zip(t), verify.Options{Policy: &verify.Policy{Key: s.Key()}})
+			if !slices.Contains(codes(r.Findings), fmt.Sprintf("payload-missing entry %d", s.EntryOf("copy.requested", 0))) {
+				t.Error(codes(r.Findings))
+			}
+		})
+	}
+}
+
 // TestNobodyNamed: a pseudonymous bundle has nothing of what the people's entries say but
 // principals, and of those only who acts in what is shown.
 func TestNobodyNamed(t *testing.T) {

@@ -42,6 +42,7 @@ type Ledger struct {
 type stored struct {
 	envelope           ledger.Envelope
 	payload, signature []byte
+	erased             bool // payload is what stays of it
 }
 
 // NewLedger starts a ledger with the service enrolled.
@@ -135,6 +136,23 @@ func (l *Ledger) Append(e evidence.Event) {
 	l.AppendRaw(e.Case, evidence.EntryTypeOf(e), payload, l.Sign(e.Actor, payload))
 }
 
+// Erase takes the payload of an entry away, on somebody's decision.
+func (l *Ledger) Erase(by identity.Principal, seq int64) {
+	l.tb.Helper()
+	e := &l.entries[seq]
+	event, err := evidence.Parse(e.payload)
+	l.must(err)
+	left, err := evidence.Residue(event)
+	l.must(err)
+	residue, err := left.Encode()
+	l.must(err)
+	l.Record(l.Event(event.Case, by, evidence.PayloadErased{
+		Entry: seq, Leaf: digest.SHA256(ledger.LeafHash(e.envelope.Bytes())), Authority: "Court, order 7", Reason: "names a minor", Residue: residue,
+	}))
+	e = &l.entries[seq]
+	e.payload, e.erased = residue, true
+}
+
 // Sign signs a payload with a principal's key.
 func (l *Ledger) Sign(p identity.Principal, payload []byte) []byte {
 	l.tb.Helper()
@@ -154,7 +172,7 @@ func (l *Ledger) AppendRaw(c evidence.CaseID, t evidence.EntryType, payload, sig
 	l.hashes = l.tree.Append(l.hashes, leaf)
 	l.head = l.head.After(e, leaf)
 	l.heads[e.Case] = l.Head(c).After(e, leaf)
-	l.entries = append(l.entries, stored{e, payload, signature})
+	l.entries = append(l.entries, stored{e, payload, signature, false})
 	l.state.Record(c, digest.SHA256(leaf), e.CaseSeq)
 }
 
@@ -197,7 +215,7 @@ func (l *Ledger) of(c evidence.CaseID, checkpoint []byte) iter.Seq2[bundle.Entry
 			proof, err := ledger.ProveInclusion(size, int64(i), l)
 			l.must(err)
 			receipt := ledger.Receipt{Index: int64(i), Envelope: s.envelope.Bytes(), Proof: proof, Checkpoint: checkpoint}
-			if !yield(bundle.Entry{Envelope: receipt.Envelope, Payload: s.payload, Signature: s.signature, Receipt: receipt.Marshal()}, nil) {
+			if !yield(bundle.Entry{Envelope: receipt.Envelope, Payload: s.payload, Signature: s.signature, Receipt: receipt.Marshal(), Erased: s.erased}, nil) {
 				return
 			}
 		}
