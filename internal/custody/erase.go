@@ -121,32 +121,6 @@ func erasureIn(payload []byte) (evidence.PayloadErased, error) {
 	return b, nil
 }
 
-// residues are what stands in the place of erased payloads, by number of the entry: a
-// rebuild from copies that were made before puts it there, so that what was erased does
-// not come back.
-type residues map[int64][]byte
-
-// add notes what an entry of the ledger erases, if it does.
-func (r residues) add(envelope ledger.Envelope, payload []byte) error {
-	if envelope.Type != ledger.Erase {
-		return nil
-	}
-	b, err := erasureIn(payload)
-	if err != nil {
-		return fmt.Errorf("entry %d: %w", envelope.Seq, err)
-	}
-	r[b.Entry] = b.Residue
-	return nil
-}
-
-// in gives the entry as it has to stand in the database.
-func (r residues) in(e database.Entry) database.Entry {
-	if left, ok := r[e.Seq]; ok {
-		e.Payload, e.Erased = left, true
-	}
-	return e
-}
-
 // scrubs tells that something was erased. The file of the database may still have it.
 type scrubs chan struct{}
 
