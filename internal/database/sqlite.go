@@ -143,7 +143,11 @@ func migrations(db *sqlx.DB) (*goose.Provider, error) {
 		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 }
 
-// migrate brings the tables to this program's version.
+// secured is the version from which on what is replaced is overwritten in its page.
+const secured = 7
+
+// migrate brings the tables to this program's version. A file from before secured is
+// written anew: what had been replaced in it could still be read there.
 func migrate(ctx context.Context, db *sqlx.DB) error {
 	current, target, err := versions(ctx, db)
 	if err != nil {
@@ -155,6 +159,11 @@ func migrate(ctx context.Context, db *sqlx.DB) error {
 	}
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("migrate from version %d to %d: %w", current, target, err)
+	}
+	if current > 0 && current < secured {
+		if _, err := db.ExecContext(ctx, "VACUUM"); err != nil {
+			return fmt.Errorf("write anew what was version %d: %w", current, err)
+		}
 	}
 	return nil
 }
