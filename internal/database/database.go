@@ -117,7 +117,7 @@ func create(ctx context.Context, path string, m Meta) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := build(ctx, path, m); err != nil {
+	if err := build(ctx, path, m, nil); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return open(ctx, path, lock)
@@ -125,7 +125,7 @@ func create(ctx context.Context, path string, m Meta) (*DB, error) {
 
 // build makes the file under another name first, so that after a crash it is there
 // whole or not at all.
-func build(ctx context.Context, path string, m Meta) error {
+func build(ctx context.Context, path string, m Meta, more func(part string) error) error {
 	// SQLite would play a log that was left behind into the new file.
 	for _, name := range []string{path, path + "-wal", path + "-shm", path + "-journal"} {
 		if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
@@ -147,6 +147,11 @@ func build(ctx context.Context, path string, m Meta) error {
 	}
 	if err := fill(ctx, part, m); err != nil {
 		return err
+	}
+	if more != nil {
+		if err := more(part); err != nil {
+			return errors.Join(err, os.Remove(part))
+		}
 	}
 	if err := os.Link(part, path); err != nil { // unlike Rename it replaces nothing
 		return err
