@@ -75,7 +75,7 @@ func newRoot() *cobra.Command {
 		SilenceUsage:      true,
 		DisableAutoGenTag: true,
 	}
-	root.AddCommand(newServe(), newCheck(), newAudit(), newWitness(), newSigner(), newRebuild())
+	root.AddCommand(newServe(), newCheck(), newAudit(), newWitness(), newSigner(), newRebuild(), newBackup())
 	root.AddCommand(newTiles())
 	return root
 }
