@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/custodyd/custodyd/internal/custody"
-	"github.com/custodyd/custodyd/internal/custody"
 	"github.com/custodyd/custodyd/internal/witness"
 )
 
