@@ -80,7 +80,7 @@ func (e *entry) erase(left evidence.Event) {
 // it shows what should have been left of it.
 func (j *judge) stillThere(e *entry) {
 	x := j.erasures[e.seq]
-	if x == nil || e.event == nil || x.Leaf != digest.SHA256(e.leaf) {
+	if x == nil || e.event == nil || x.Leaf != digest.SHA256(e.leaf) || sha256.Sum256(e.payload) != e.envelope.Payload {
 		return
 	}
 	left, err := evidence.Residue(*e.event)
