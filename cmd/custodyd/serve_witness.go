@@ -29,7 +29,6 @@ func (s *settings) witnessEveryFlags(f *pflag.FlagSet) {
 	s.witnessFlags(f)
 	f.DurationVar(&s.witnesses.every, "witness-every", custody.DefaultWitnessEvery, "how often witnesses are asked at most, while there are new entries")
 	f.DurationVar(&s.witnesses.exportWait, "export-wait", custody.DefaultExportWait, "how long an export waits for witnesses and time stamps")
-	f.DurationVar(&s.witnesses.exportWait, "export-wait", custody.DefaultExportWait, "how long an export waits for witnesses and time stamps")
 }
 
 // endpoints reads the witnesses. No two are one key or have one name.
