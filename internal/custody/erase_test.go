@@ -219,6 +219,7 @@ func TestNotErased(t *testing.T) {
 			must(t, err)
 			must(t, errors.Join(tamper(db), db.Close()))
 			wantErr(t, l.open(l.files()), custody.ErrRollback)
+			l.files()
 			defer l.closeFiles()
 			report, err := custody.Audit(t.Context(), custody.AuditConfig{
 				Database: l.db, Objects: l.store.Directory, Key: l.signer.Key(), Signed: l.signer.Last(), Workers: 1,
