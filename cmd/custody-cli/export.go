@@ -41,8 +41,8 @@ func newExport(a *app) *cobra.Command {
 			"into other entries and logs stays, and export says where that is.",
 		Example: "  custody-cli export 2026-0042 -o case.zip\n  custody-cli export 2026-0042 -o case.zip --with-content\n" +
 			"  custody-cli export 2026-0042 --pseudonymous --withhold '12,15-17=privileged' --withhold '20=names a minor'",
-		Args:    cobra.ExactArgs(1),
-		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), a, args[0]) },
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), a, args[0]) },
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.output, "output", "o", "", "the file to write (default: CASE.zip)")

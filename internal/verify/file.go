@@ -22,6 +22,8 @@ type FileReport struct {
 	Copies  []string       `json:"copies"`           // whose bytes these are
 	Found                  // about the file
 	Bundle  Report         `json:"bundle"`
+
+	unknown bool // it can be a copy that is withheld
 }
 
 // File judges whether a file is a copy of the bundle that the report is about, and
@@ -39,7 +41,7 @@ func File(ctx context.Context, b *bundle.Bundle, r Report, name string, open dig
 		f.matched(&own)
 	}
 	f.Found = own.Found
-	f.Verdict = f.verdict(r.Verdict == Incomplete)
+	f.Verdict = f.verdict(r.Verdict == Incomplete || f.unknown)
 	if r.Verdict == Failed {
 		f.Verdict = Failed
 	}
@@ -121,6 +123,9 @@ func (f *FileReport) judge(ctx context.Context, b *bundle.Bundle, r *Report, ope
 		r.find(CodeContentDiffers, f.File, "is not %s as it was sealed", candidates[0].Copy)
 	case len(candidates) > 1:
 		r.find(CodeContentDiffers, f.File, "is none of the copies that have its size")
+	case f.Bundle.hides():
+		f.unknown = true
+		f.Bundle.unchecked(true, "whether %s is a copy that is withheld: no copy that the bundle shows has %d bytes", f.File, f.Size)
 	default:
 		r.find(CodeNoCopy, f.File, "no copy in the bundle has %d bytes", f.Size)
 	}

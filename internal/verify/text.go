@@ -91,6 +91,8 @@ func (f FileReport) headline() string {
 	}
 	is := fmt.Sprintf("%s: %s is %s", f.Verdict, f.File, strings.Join(names, separator))
 	switch {
+	case f.unknown:
+		return fmt.Sprintf("%s: %s is none of the copies that are shown, and can be one that is withheld", f.Verdict, f.File)
 	case len(names) == 0 && len(f.Findings) == 0:
 		return fmt.Sprintf("%s: %s is compared with a bundle that cannot be read", f.Verdict, f.File)
 	case len(names) == 0:

@@ -199,6 +199,11 @@ func (r *Report) withheld() []string {
 	return items
 }
 
+// hides reports whether there can be copies of which the bundle shows nothing.
+func (r *Report) hides() bool {
+	return slices.ContainsFunc(r.Withheld, func(w Withheld) bool { return w.Type == ledger.Event })
+}
+
 // runs writes rising numbers of entries, those that follow each other as a range.
 func runs(seqs []int64) string {
 	var words []string

@@ -2,8 +2,10 @@ package verify_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -107,6 +109,7 @@ func TestDisclosures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			story, _ := disclosed(t, test.without, test.contents...)
 			r := judge(t, story.packed, verify.Options{Policy: &story.policy})
+			agrees(t, story.packed, &story.policy, r.Verdict)
 			if r.Verdict != verify.Verified || len(r.Findings) > 0 {
 				t.Fatal(r.Verdict, r.Findings)
 			}
@@ -157,6 +160,7 @@ func TestErasedAndWithheld(t *testing.T) {
 			without.Entries = bundletest.Withhold(s.EntryOf("copy.returned", 0)).Entries
 			packed := bundletest.Write(t, s.Disclose(without, "W3"))
 			r := judge(t, packed, verify.Options{Policy: &verify.Policy{Key: s.Key()}})
+			agrees(t, packed, &verify.Policy{Key: s.Key()}, r.Verdict)
 			if r.Verdict != verify.Verified || len(r.Findings) > 0 || len(r.Erased) != 4 {
 				t.Errorf("%s %v %v", r.Verdict, r.Findings, r.Erased)
 			}
@@ -169,6 +173,7 @@ func TestErasedAndWithheld(t *testing.T) {
 			delete(bag, bundle.EntryPath(bundle.KindPayload, s.EntryOf("copy.requested", 0)))
 			bag.Recompute()
 			r = judge(t, bag.Zip(t), verify.Options{Policy: &verify.Policy{Key: s.Key()}})
+			agrees(t, bag.Zip(t), &verify.Policy{Key: s.Key()}, r.Verdict)
 			if !slices.Contains(codes(r.Findings), fmt.Sprintf("payload-missing entry %d", s.EntryOf("copy.requested", 0))) {
 				t.Error(codes(r.Findings))
 			}
@@ -285,6 +290,7 @@ func TestDisclosureTampered(t *testing.T) {
 			test.tamper(bag)
 			bag.Recompute()
 			r := judge(t, bag.Zip(t), verify.Options{Policy: &verify.Policy{Key: s.Key()}})
+			agrees(t, bag.Zip(t), &verify.Policy{Key: s.Key()}, r.Verdict)
 			got := codes(r.Findings)
 			if r.Verdict != verify.Failed || !slices.Contains(got, test.want) || test.only && len(got) > 1 {
 				t.Errorf("%s, want %q among %q", r.Verdict, test.want, got)
@@ -301,6 +307,7 @@ func TestWithheldObjects(t *testing.T) {
 	story.bag["data/logs/E-001-M1.log"] = bundletest.ToolLog
 	story.bag.Recompute()
 	r := judge(t, story.bag.Zip(t), verify.Options{Policy: &verify.Policy{Key: s.Key()}})
+	agrees(t, story.bag.Zip(t), &verify.Policy{Key: s.Key()}, r.Verdict)
 	if diff := cmp.Diff([]string{"withheld-present data/logs/E-001-M1.log"}, codes(r.Findings)); diff != "" {
 		t.Error(diff)
 	}
@@ -353,6 +360,7 @@ func TestDisclosureByService(t *testing.T) {
 			src := s.Disclose(test.state(s))
 			packed := bundletest.Write(t, src)
 			r := judge(t, packed, verify.Options{Policy: &verify.Policy{Key: s.Key()}})
+			agrees(t, packed, &verify.Policy{Key: s.Key()}, r.Verdict)
 			var want []string
 			for _, w := range test.want {
 				if strings.Contains(w, "%d") {
@@ -362,6 +370,42 @@ func TestDisclosureByService(t *testing.T) {
 			}
 			if diff := cmp.Diff(want, codes(r.Findings)); diff != "" {
 				t.Error(diff)
+			}
+		})
+	}
+}
+
+// TestFileWithheld: a file that is no copy that is shown can be one that is withheld; it is
+// neither a copy nor none.
+func TestFileWithheld(t *testing.T) {
+	for name, test := range map[string]struct {
+		without func(*bundletest.Story) bundletest.Without
+		content []byte
+		want    verify.Verdict
+		says    string
+	}{
+		"withheld":     {of("copy.quarantined"), []byte("what has really come."), verify.Incomplete, "can be one that is withheld"},
+		"shown":        {of("copy.quarantined"), bundletest.Small, verify.Verified, "is E-001/M2, E-001/W2"},
+		"undeclared":   {of("intake.declared"), bundletest.Image(), verify.Verified, "is E-001/M1, E-001/W1, E-001/W3"},
+		"pseudonymous": {people, []byte("of nobody"), verify.Failed, "is not what was sealed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			story, _ := disclosed(t, test.without)
+			b, err := bundle.Open(t.Context(), bytes.NewReader(story.packed), int64(len(story.packed)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := judge(t, story.packed, verify.Options{Policy: &story.policy})
+			open := func(_ context.Context, off, n int64) (io.ReadCloser, error) {
+				return io.NopCloser(io.NewSectionReader(bytes.NewReader(test.content), off, n)), nil
+			}
+			f, err := verify.File(t.Context(), b, r, "a.dd", open, int64(len(test.content)), verify.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var text strings.Builder
+			if err := f.Text(&text); err != nil || f.Verdict != test.want || !strings.Contains(text.String(), test.says) {
+				t.Errorf("%v %s, want %s and %q:\n%s", err, f.Verdict, test.want, test.says, text.String())
 			}
 		})
 	}
