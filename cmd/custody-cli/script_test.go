@@ -71,6 +71,7 @@ var buildOnce = sync.OnceValue(func() error {
 //	                         that forgets N checks
 //	as NAME                  from here on the machine of that person
 //	exec $CUSTODYD ARG...    another command of the service's program
+//	clone DIR TO             copy the directory of a service, with its immutable attributes
 //	calm DIR                 take the immutable attribute from what lies below
 func TestScripts(t *testing.T) {
 	if err := buildOnce(); err != nil {
@@ -93,8 +94,8 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"keys": cmdKeys, "image": cmdImage, "flip": cmdFlip, "sum": cmdSum, "serve": cmdServe, "crash": cmdCrash,
 			"proxy": cmdProxy, "cut": cmdCut, "garble": cmdGarble, "pass": cmdPass, "passed": cmdPassed, "as": cmdAs,
-			"forgetful": cmdForgetful,
-			"calm":      func(ts *testscript.TestScript, _ bool, args []string) { calm(ts.MkAbs(args[0])) },
+			"forgetful": cmdForgetful, "clone": cmdClone,
+			"calm": func(ts *testscript.TestScript, _ bool, args []string) { calm(ts.MkAbs(args[0])) },
 		},
 	})
 }
@@ -214,6 +215,13 @@ func cmdCrash(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(l.service.Process.Kill())
 	_ = l.service.Wait()
 	l.service = nil
+}
+
+func cmdClone(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(ts.Exec("cp", "-r", ts.MkAbs(args[0]), ts.MkAbs(args[1])))
+	locked, err := filepath.Glob(filepath.Join(ts.MkAbs(args[1]), "objects", "objects", "*"))
+	ts.Check(err)
+	_ = exec.Command("chattr", append([]string{"-f", "+i"}, locked...)...).Run() // as far as the service itself may
 }
 
 func cmdAs(ts *testscript.TestScript, _ bool, args []string) {

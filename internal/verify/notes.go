@@ -44,7 +44,7 @@ func ParseNotes(text []byte) ([]Note, error) {
 	var notes []Note
 	for len(rest) > 0 {
 		fail := func(err error) ([]Note, error) {
-			return nil, fmt.Errorf("%w: note %d: %w", ErrNotes, len(notes)+1, err)
+			return nil, fmt.Errorf("%w: note %d: %s", ErrNotes, len(notes)+1, err.Error())
 		}
 		if rest[0] != '\n' {
 			return fail(errors.New("no empty line before it"))
