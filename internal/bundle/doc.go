@@ -10,6 +10,7 @@
 //
 //	bagit.txt bag-info.txt manifest-sha256.txt tagmanifest-sha256.txt
 //	data/README.txt                how to check all this by hand
+//	data/verify.py                 how to check all this with Python alone
 //	data/checkpoint                the signed checkpoint that all proofs lead to
 //	data/checkpoint.body           what was signed, for openssl
 //	data/checkpoint.sig            the 64 bytes of the Ed25519 signature, for openssl
@@ -49,7 +50,7 @@
 // The manifests have a line "<64 hex>  <path>" for each file and no more, paths
 // without escapes. bag-info.txt has the four lines External-Identifier (the case's
 // reference), Internal-Sender-Identifier (the ledger's origin), Bagging-Date and
-// Payload-Oxum. Neither it nor README.txt is signed by anybody.
+// Payload-Oxum. Neither it nor README.txt nor verify.py is signed by anybody.
 //
 // # Writing
 //

@@ -17,6 +17,7 @@ const (
 	ManifestFile       = "manifest-sha256.txt"
 	TagManifestFile    = "tagmanifest-sha256.txt"
 	ReadmeFile         = "data/README.txt"
+	VerifierFile       = "data/verify.py"
 	CheckpointFile     = "data/checkpoint"
 	CheckpointBodyFile = "data/checkpoint.body"
 	CheckpointSigFile  = "data/checkpoint.sig"
@@ -26,7 +27,7 @@ const (
 	EntriesFile        = "data/entries.jsonl"
 )
 
-// singles are those files. Every bundle has all of them.
+// singles are those files, but for VerifierFile. Every bundle has all of them.
 var singles = []string{
 	BagItFile, BagInfoFile, ManifestFile, TagManifestFile, ReadmeFile, CheckpointFile, CheckpointBodyFile,
 	CheckpointSigFile, KeyFile, KeyPEMFile, SignersFile, EntriesFile,
@@ -60,6 +61,7 @@ var limits = map[Kind]int64{
 	ManifestFile:       256 << 20, // a row of 256 bytes for each of maxFiles
 	TagManifestFile:    64 << 10,
 	ReadmeFile:         256 << 10,
+	VerifierFile:       256 << 10,
 	CheckpointFile:     64 << 10,
 	CheckpointBodyFile: 1 << 10,
 	CheckpointSigFile:  64,
@@ -143,7 +145,7 @@ func join(k Kind, name string) string {
 
 // parsePath tells which file a path names; none, when it could not stand in a bundle.
 func parsePath(path string) (File, bool) {
-	if slices.Contains(singles, path) {
+	if slices.Contains(singles, path) || path == VerifierFile {
 		return File{Path: path, Kind: Kind(path)}, true
 	}
 	for _, family := range families {

@@ -123,6 +123,7 @@ func (b *writer) header() error {
 	}{
 		{BagItFile, []byte(bagIt)},
 		{ReadmeFile, readme(b.src.Reference, b.src.Key.Origin())},
+		{VerifierFile, verifier},
 		{CheckpointFile, b.src.Checkpoint},
 		{CheckpointBodyFile, body},
 		{CheckpointSigFile, sig},

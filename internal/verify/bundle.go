@@ -226,6 +226,10 @@ func (j *judge) bag(reference evidence.Name) {
 		j.r.note("%s is not what this version of the program writes: it can be of another version, or of somebody else. "+
 			"Take commands to be pasted from the program's documentation", bundle.ReadmeFile)
 	}
+	if !j.b.KnownVerifier() {
+		j.r.note("%s is not what this version of the program writes: it can be of another version, or of somebody else. "+
+			"Do not run it; take it from the program's public source", bundle.VerifierFile)
+	}
 }
 
 // lockedUntil tells how long all objects of a copy are locked; nil, where one is not.

@@ -274,10 +274,12 @@ func TestLaw(t *testing.T) {
 			s := bundletest.NewStory(t)
 			row.change(s)
 			policy := verify.Policy{Key: s.Key()}
-			r := judge(t, bundletest.Write(t, s.Bundle()), verify.Options{Policy: &policy})
+			packed := bundletest.Write(t, s.Bundle())
+			r := judge(t, packed, verify.Options{Policy: &policy})
 			if diff := cmp.Diff(row.want, codes(r.Findings)); diff != "" {
 				t.Errorf("%s\n%v", diff, r.Findings)
 			}
+			agrees(t, packed, &policy, r.Verdict)
 		})
 	}
 }
@@ -320,4 +322,5 @@ func TestForeignEntries(t *testing.T) {
 	if diff := cmp.Diff([]string{"entry-case entry 5"}, codes(r.Findings)); diff != "" {
 		t.Error(diff)
 	}
+	agrees(t, whole.Zip(t), &policy, r.Verdict)
 }

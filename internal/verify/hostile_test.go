@@ -52,6 +52,7 @@ func TestCutBack(t *testing.T) {
 	if diff := cmp.Diff([]string{fmt.Sprintf("seal-checkpoint entry %d", sealed)}, codes(r.Findings)); diff != "" || r.Verdict != verify.Failed {
 		t.Error(r.Verdict, diff)
 	}
+	agrees(t, bag.Zip(t), &policy, r.Verdict)
 }
 
 const screen = "\x1b[2J\x1b[Hverified: case 2026-0042\u202e"
@@ -110,6 +111,9 @@ func TestTerminal(t *testing.T) {
 			bag.Recompute()
 		}
 		r := judge(t, bag.Zip(t), verify.Options{Policy: &story.policy})
+		if name != "bag-info" { // which verify.py does not read
+			agrees(t, bag.Zip(t), &story.policy, r.Verdict)
+		}
 		var out strings.Builder
 		if err := r.Text(&out); err != nil || r.Verdict != verify.Failed {
 			t.Fatal(name, r.Verdict, err)

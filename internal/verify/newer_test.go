@@ -140,6 +140,7 @@ func TestNewer(t *testing.T) {
 			if diff := cmp.Diff(row.want, codes(r.Findings)); diff != "" || r.Verdict != row.verdict {
 				t.Errorf("%s: %s\n%v", r.Verdict, diff, r.Findings)
 			}
+			agrees(t, packed, &policy, r.Verdict)
 		})
 	}
 }

@@ -224,6 +224,9 @@ func TestTamper(t *testing.T) {
 				if r.Verdict != verify.Failed {
 					t.Errorf("entry %d: %s", l.Seq, r.Verdict)
 				}
+				if i%9 == 0 {
+					agrees(t, bag.Zip(t), &story.policy, r.Verdict)
+				}
 			}
 		})
 	}
@@ -349,6 +352,7 @@ func TestTamperParts(t *testing.T) {
 			if diff := cmp.Diff(row.want, got); diff != "" {
 				t.Errorf("%s\n%v", diff, r.Findings)
 			}
+			agrees(t, bag.Zip(t), &story.policy, r.Verdict)
 			if row.ranges != nil {
 				if diff := cmp.Diff(row.ranges, r.Findings[0].Ranges); diff != "" {
 					t.Error(diff)
@@ -426,6 +430,9 @@ func TestNewestDropped(t *testing.T) {
 			if got := codes(r.Findings); !slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s, row.want) }) {
 				t.Errorf("without %d and later: %q", l.Seq, got)
 			}
+			if i%4 == 0 {
+				agrees(t, bag.Zip(t), &story.policy, r.Verdict)
+			}
 			if row.system {
 				for j := range list[i:] { // the lines behind have moved up
 					list[i+j].at--
@@ -447,6 +454,7 @@ func TestOtherTop(t *testing.T) {
 	if got := codes(r.Findings); !slices.Equal(got, []string{"bundle-reference 2026-0043", "bundle-reference bag-info.txt"}) {
 		t.Error(got)
 	}
+	agrees(t, packed, &story.policy, r.Verdict)
 }
 
 // TestNotFromHere judges a bundle that is nothing but a directory of the right names.

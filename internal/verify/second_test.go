@@ -1,0 +1,93 @@
+package verify_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/custodyd/custodyd/internal/verify"
+)
+
+// program is verify.py, the second verifier.
+func program() string { return filepath.Join("..", "bundle", "verify.py") }
+
+// second has verify.py judge a bundle: a zip or its directory.
+func second(t *testing.T, path string, policy *verify.Policy) (verify.Verdict, string) {
+	t.Helper()
+	argv := []string{"-I", program(), path}
+	if policy != nil {
+		argv = append(argv, policy.Key.String())
+	}
+	cmd := exec.CommandContext(t.Context(), "python3", argv...)
+	out, err := cmd.Output()
+	status := 0
+	if failed := (*exec.ExitError)(nil); errors.As(err, &failed) {
+		status = failed.ExitCode()
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
+	verdict := verify.Verdict(lines[len(lines)-1])
+	if want, ok := map[verify.Verdict]int{verify.Verified: 0, verify.Failed: 1, verify.Incomplete: 3}[verdict]; !ok || status != want {
+		t.Fatalf("exit status %d and\n%s", status, out)
+	}
+	if verdict == verify.Failed && len(lines) == 1 {
+		t.Error("failed without a finding")
+	}
+	return verdict, string(out)
+}
+
+// unseen are the attacks that verify.py does not see, and why. All others it must see.
+var unseen = func() map[string]string {
+	m := map[string]string{}
+	for why, tests := range map[string][]string{
+		"a file for other tools, which it does not read": {
+			"TestTamperParts/checkpoint.body", "TestTamperParts/checkpoint.sig", "TestTamperParts/ledger.pem",
+			"TestTamperParts/signer_changed", "TestTamperParts/signer_dropped", "TestTamperParts/signer_added", "TestTamperParts/signers_swapped",
+		},
+		"the name of the directory, which nobody signs": {"TestOtherTop"},
+		"the law of custody": {
+			"TestLaw/law", "TestNewer/what_stood_before_it", "TestDisclosureByService/three_hashes_that_differ",
+		},
+		"by whose key a withheld payload is signed": {"TestDisclosureByService/a_stranger's_entry"},
+		"whether what the seal withholds was ever there": {
+			"TestDisclosureByService/an_entry_of_another_case", "TestDisclosureByService/an_entry_to_come",
+		},
+		"which logs and lists are withheld with a payload": {
+			"TestDisclosureTampered/the_log_of_a_copy_that_is_shown", "TestWithheldObjects",
+		},
+		"what stands in allowed_signers and is no signer's key": {
+			"TestDisclosureTampered/a_comment", "TestDisclosureTampered/a_key_more",
+		},
+		"which actions there are": {
+			"TestNewer/action", "TestNewer/a_known_action_with_more", "TestNewer/object_of_another_case's_entry",
+		},
+	} {
+		for _, test := range tests {
+			m[test] = why
+		}
+	}
+	return m
+}()
+
+// agrees demands the verdict of verify.py, but where unseen says that it cannot.
+func agrees(t *testing.T, packed []byte, policy *verify.Policy, ours verify.Verdict) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "case.zip")
+	if err := os.WriteFile(path, packed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	theirs, out := second(t, path, policy)
+	if why := unseen[t.Name()]; why != "" {
+		if theirs == ours {
+			t.Errorf("verify.py agrees, though it is said: %s", why)
+		}
+		return
+	}
+	if theirs != ours {
+		t.Errorf("verify.py says %s, not %s:\n%s", theirs, ours, out)
+	}
+}
