@@ -11,8 +11,8 @@ CREATE TABLE anchor_rounds (
 
 -- What became of one authority in one round. due is in microseconds since 1970, UTC:
 -- when a pending one is asked again. doc is the caller's own: the token with all that
--- belongs to it. entry is the ledger entry that tells of the token, and stored whether
--- the object store has it.
+-- belongs to it. entry is the ledger entry that tells of the token, and object, as JSON,
+-- where the object store has it.
 CREATE TABLE anchor_stamps (
     size      INTEGER NOT NULL REFERENCES anchor_rounds (size),
     authority TEXT    NOT NULL CHECK (length(authority) > 0),
@@ -23,15 +23,15 @@ CREATE TABLE anchor_stamps (
     problem   TEXT    NOT NULL DEFAULT '',
     doc       TEXT    NOT NULL DEFAULT '',
     entry     INTEGER NOT NULL DEFAULT -1,
-    stored    INTEGER NOT NULL DEFAULT 0 CHECK (stored IN (0, 1)),
+    object    TEXT    NOT NULL DEFAULT '',
     PRIMARY KEY (size, authority),
     CHECK ((state = 'anchored') = (length(doc) > 0)),
     CHECK (entry = -1 OR (state = 'anchored' AND entry >= size)),
-    CHECK (stored = 0 OR entry >= 0)
+    CHECK (object = '' OR entry >= 0)
 ) STRICT;
 
 CREATE INDEX anchor_stamps_waiting ON anchor_stamps (authority, due) WHERE state = 'pending';
-CREATE INDEX anchor_stamps_untold ON anchor_stamps (size) WHERE state = 'anchored' AND stored = 0;
+CREATE INDEX anchor_stamps_untold ON anchor_stamps (size) WHERE state = 'anchored' AND object = '';
 
 -- +goose StatementBegin
 CREATE TRIGGER anchor_rounds_update BEFORE UPDATE ON anchor_rounds

@@ -3,6 +3,7 @@ package custody
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -113,7 +114,7 @@ func (s *Service) anchorLoop() {
 
 // forgetAuthorities gives up what is pending with authorities that are not configured.
 func (s *Service) forgetAuthorities() error {
-	return s.db.Update(s.ctx, func(tx *database.Tx) error {
+	return s.commitOutcome(s.db.Update(s.ctx, func(tx *database.Tx) error {
 		waiting, err := tx.WaitingAuthorities()
 		if err != nil {
 			return err
@@ -126,7 +127,7 @@ func (s *Service) forgetAuthorities() error {
 			}
 		}
 		return nil
-	})
+	}))
 }
 
 func (s *Service) authority(name string) *authority.Authority {
@@ -210,7 +211,7 @@ func (s *Service) beginRound(size int64, note []byte) error {
 	for i, a := range s.cfg.Authorities {
 		names[i] = a.Name()
 	}
-	err := s.db.Update(s.ctx, func(tx *database.Tx) error {
+	err := s.commitOutcome(s.db.Update(s.ctx, func(tx *database.Tx) error {
 		if _, err := tx.AddRound(size, note, names); err != nil {
 			return err
 		}
@@ -220,7 +221,7 @@ func (s *Service) beginRound(size int64, note []byte) error {
 			}
 		}
 		return nil
-	})
+	}))
 	s.anchors.changed()
 	return err
 }
@@ -285,7 +286,7 @@ func (s *Service) ask(a *authority.Authority, p database.Anchor, note []byte) er
 		}
 		p.State, p.Problem, p.Doc = database.AnchorAnchored, "", doc
 	}
-	err := s.db.Update(s.ctx, func(tx *database.Tx) error {
+	err := s.commitOutcome(s.db.Update(s.ctx, func(tx *database.Tx) error {
 		if err := tx.SaveAnchor(p); err != nil {
 			return err
 		}
@@ -293,7 +294,7 @@ func (s *Service) ask(a *authority.Authority, p database.Anchor, note []byte) er
 			return tx.DelayAnchors(a.Name(), p.Due)
 		}
 		return nil
-	})
+	}))
 	s.anchors.changed()
 	return err
 }
@@ -445,19 +446,23 @@ func (s *Service) storeAnchors(ctx context.Context, entry int64) error {
 	if err != nil {
 		return err
 	}
-	until := s.cfg.Now().AddDate(0, 0, s.cfg.LedgerRetainDays).Truncate(time.Second).Add(time.Second)
-	if _, err := s.putOnce(ctx, anchorKey(entry), data, until); err != nil {
+	put, err := s.putOnce(ctx, anchorKey(entry), data, s.ledgerUntil())
+	if err != nil {
 		return fmt.Errorf("keep the time stamps of entry %d: %w", entry, err)
 	}
-	return s.db.Update(ctx, func(tx *database.Tx) error {
+	o, err := json.Marshal(object(roleAnchor, put, sha256.Sum256(data)))
+	if err != nil {
+		return err
+	}
+	return s.commitOutcome(s.db.Update(ctx, func(tx *database.Tx) error {
 		for _, a := range told {
-			a.Stored = true
+			a.Object = o
 			if err := tx.SaveAnchor(a); err != nil {
 				return err
 			}
 		}
 		return nil
-	})
+	}))
 }
 
 // countAnchors brings the figures for operators up to date.

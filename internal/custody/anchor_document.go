@@ -2,7 +2,6 @@ package custody
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/json"
@@ -15,6 +14,7 @@ import (
 	"github.com/custodyd/custodyd/internal/database"
 	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/ledger"
+	"github.com/custodyd/custodyd/internal/objectstore"
 	"github.com/custodyd/custodyd/internal/timestamp"
 )
 
@@ -128,8 +128,16 @@ func (d anchorDocument) body() (evidence.CheckpointAnchored, error) {
 	return b, nil
 }
 
-// agrees refuses a document that is not what its entry in the ledger tells of.
-func (d anchorDocument) agrees(tx *database.Tx) (evidence.CheckpointAnchored, error) {
+// agrees refuses a document that is not what its entry in the ledger tells of, or whose
+// checkpoint is not one of this ledger.
+func (d anchorDocument) agrees(tx *database.Tx, key ledger.VerifierKey) (evidence.CheckpointAnchored, error) {
+	tree, err := ledger.OpenCheckpoint(d.Note, key)
+	if err != nil {
+		return evidence.CheckpointAnchored{}, err
+	}
+	if root, err := ledger.RootAt(tree.Size, tx.Hashes()); err != nil || root != tree.Root {
+		return evidence.CheckpointAnchored{}, fmt.Errorf("%w: it is over the root %s at %d entries, the ledger's is %s", errAnchor, tree.Root, tree.Size, root)
+	}
 	e, err := tx.EntryAt(d.Entry)
 	if err != nil {
 		return evidence.CheckpointAnchored{}, err
@@ -155,6 +163,9 @@ func sameAnchor(a, b evidence.CheckpointAnchored) bool {
 	return errX == nil && errY == nil && bytes.Equal(x, y)
 }
 
+// roleAnchor is what the objects of time stamps are called among those of the service's own.
+const roleAnchor evidence.Role = "anchor"
+
 const anchorPrefix = "anchor-"
 
 func anchorKey(entry int64) string { return fmt.Sprintf("%s%016d", anchorPrefix, entry) }
@@ -168,14 +179,21 @@ func parseAnchorKey(key string) (entry int64, ok bool) {
 
 // restoreAnchors takes an object of the store with the prefix anchorPrefix back into a
 // database that holds its entry already.
-func restoreAnchors(_ context.Context, tx *database.Tx, object []byte) error {
-	d, err := parseAnchorDocument(object)
+func restoreAnchors(tx *database.Tx, key ledger.VerifierKey, from objectstore.Object, data []byte) error {
+	d, err := parseAnchorDocument(data)
+	if err != nil {
+		return fmt.Errorf("object %s: %w", from.Key, err)
+	}
+	b, err := d.agrees(tx, key)
+	if err != nil {
+		return fmt.Errorf("object %s: %w", from.Key, err)
+	}
+	if from.Key != anchorKey(d.Entry) {
+		return fmt.Errorf("object %s: %w: it is of entry %d", from.Key, errAnchor, d.Entry)
+	}
+	o, err := json.Marshal(object(roleAnchor, from, sha256.Sum256(data)))
 	if err != nil {
 		return err
-	}
-	b, err := d.agrees(tx)
-	if err != nil {
-		return fmt.Errorf("restore time stamps: %w", err)
 	}
 	if _, err := tx.AddRound(b.Size, d.Note, nil); err != nil {
 		return err
@@ -186,7 +204,7 @@ func restoreAnchors(_ context.Context, tx *database.Tx, object []byte) error {
 			return err
 		}
 		err = tx.SaveAnchor(database.Anchor{
-			Size: b.Size, Authority: f.Authority, State: database.AnchorAnchored, Tries: 1, Doc: doc, Entry: d.Entry, Stored: true,
+			Size: b.Size, Authority: f.Authority, State: database.AnchorAnchored, Tries: 1, Doc: doc, Entry: d.Entry, Object: o,
 		})
 		if err != nil {
 			return err

@@ -133,6 +133,7 @@ type audit struct {
 	noted map[uuid.UUID]objectstore.Upload
 	publication
 	witnessed cosignedRows
+	stamps    anchorRows
 }
 
 // Audit holds everything that a service keeps against its ledger, and the ledger
@@ -167,7 +168,7 @@ func (a *audit) everything(ctx context.Context) error {
 		if err := a.ledger(ctx, tx); err != nil {
 			return err
 		}
-		return errors.Join(a.rows(tx), a.work(tx), a.published(tx), a.cosigned(tx))
+		return errors.Join(a.rows(tx), a.work(tx), a.published(tx), a.cosigned(tx), a.anchored(tx))
 	})
 	switch {
 	case err != nil:

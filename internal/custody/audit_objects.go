@@ -38,7 +38,7 @@ func (a *audit) objects(ctx context.Context) error {
 	nouns := a.state.All()
 	s := newShelf(nouns)
 	unexplained, err := a.list(ctx, s) // first: it tells when the store cannot be asked at all
-	all := append(namedObjects(nouns), append(a.publication.order, a.witnessed.order...)...)
+	all := append(namedObjects(nouns), slices.Concat(a.publication.order, a.witnessed.order, a.stamps.order)...)
 	if err == nil {
 		err = a.look(ctx, all)
 	}

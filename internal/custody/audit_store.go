@@ -58,6 +58,8 @@ func (a *audit) list(ctx context.Context, s *shelf) ([]verify.Finding, error) {
 		var detail string
 		if size, ok := parseWitnessedKey(o.Key); ok {
 			code, detail = a.explainWitnessed(ctx, size, o, err)
+		} else if entry, ok := parseAnchorKey(o.Key); ok {
+			code, detail = a.explainAnchor(entry, o, err)
 		} else if isPublished(o.Key) {
 			code, detail = a.explainPublished(ctx, o, err)
 		} else {

@@ -333,7 +333,7 @@ func (r *rebuild) restoreProofs(ctx context.Context, tx *database.Tx) error {
 		restore func(objectstore.Object, []byte) error
 	}{
 		{witnessedPrefix, &r.r.Witnessed, func(o objectstore.Object, data []byte) error { return restoreWitnessed(tx, r.cfg.Key, o, data) }},
-		{anchorPrefix, &r.r.Anchored, func(_ objectstore.Object, data []byte) error { return restoreAnchors(ctx, tx, data) }},
+		{anchorPrefix, &r.r.Anchored, func(o objectstore.Object, data []byte) error { return restoreAnchors(tx, r.cfg.Key, o, data) }},
 	} {
 		last := ""
 		for o, err := range r.cfg.Objects.List(ctx, kind.prefix) {

@@ -30,7 +30,7 @@ type Anchor struct {
 	Problem   string    // why it is not anchored
 	Doc       []byte    // the caller's own, where it is anchored
 	Entry     int64     // that tells of the token; -1: none yet
-	Stored    bool      // the object store has it
+	Object    []byte    // where the object store has it, as JSON; empty: not yet
 }
 
 // AddRound begins a round over a checkpoint with these authorities pending, all due; it
@@ -63,25 +63,25 @@ func (tx *Tx) RoundNote(size int64) ([]byte, error) {
 
 // SaveAnchor writes what became of an authority over what was known of it in that round.
 func (tx *Tx) SaveAnchor(a Anchor) error {
-	err := tx.exec(`INSERT INTO anchor_stamps (size, authority, state, tries, refusals, due, problem, doc, entry, stored)
+	err := tx.exec(`INSERT INTO anchor_stamps (size, authority, state, tries, refusals, due, problem, doc, entry, object)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (size, authority) DO UPDATE SET state = excluded.state, tries = excluded.tries, refusals = excluded.refusals,
-			due = excluded.due, problem = excluded.problem, doc = excluded.doc, entry = excluded.entry, stored = excluded.stored`,
-		a.Size, a.Authority, string(a.State), a.Tries, a.Refusals, a.Due.UnixMicro(), a.Problem, string(a.Doc), a.Entry, a.Stored)
+			due = excluded.due, problem = excluded.problem, doc = excluded.doc, entry = excluded.entry, object = excluded.object`,
+		a.Size, a.Authority, string(a.State), a.Tries, a.Refusals, a.Due.UnixMicro(), a.Problem, string(a.Doc), a.Entry, string(a.Object))
 	if err != nil {
 		return fmt.Errorf("save the time stamp of %s over %d: %w", a.Authority, a.Size, err)
 	}
 	return nil
 }
 
-const selectAnchors = "SELECT size, authority, state, tries, refusals, due, problem, doc, entry, stored FROM anchor_stamps "
+const selectAnchors = "SELECT size, authority, state, tries, refusals, due, problem, doc, entry, object FROM anchor_stamps "
 
 func (tx *Tx) anchors(where string, args ...any) ([]Anchor, error) {
 	var list []Anchor
 	err := tx.each(selectAnchors+where, args, func(rows *sql.Rows) error {
 		var a Anchor
 		var due int64
-		err := rows.Scan(&a.Size, &a.Authority, &a.State, &a.Tries, &a.Refusals, &due, &a.Problem, &a.Doc, &a.Entry, &a.Stored)
+		err := rows.Scan(&a.Size, &a.Authority, &a.State, &a.Tries, &a.Refusals, &due, &a.Problem, &a.Doc, &a.Entry, &a.Object)
 		a.Due = time.UnixMicro(due).UTC()
 		list = append(list, a)
 		return err
@@ -152,7 +152,12 @@ func (tx *Tx) ExpireAnchors(authority string, keep int, problem string) error {
 // UntoldAnchors gives the time stamps that came and are not both in an entry and in the
 // object store, by size and authority.
 func (tx *Tx) UntoldAnchors() ([]Anchor, error) {
-	return tx.anchors("WHERE state = 'anchored' AND stored = 0 ORDER BY size, authority")
+	return tx.anchors("WHERE state = 'anchored' AND object = '' ORDER BY size, authority")
+}
+
+// ToldAnchors gives up to limit numbers of entries that tell of time stamps, from that on.
+func (tx *Tx) ToldAnchors(from int64, limit int) ([]int64, error) {
+	return tx.sizes("SELECT DISTINCT entry FROM anchor_stamps WHERE entry >= ? ORDER BY entry LIMIT ?", from, limit)
 }
 
 // AnchorsTold gives the time stamps that an entry tells of, by authority.
