@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/custodyd/custodyd/internal/bundle"
 	"github.com/custodyd/custodyd/internal/client"
 	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/operator"
@@ -88,7 +89,11 @@ func (o exportOptions) run(ctx context.Context, a *app, text string) error {
 	if err := rename(partial, o.output, o.force); err != nil {
 		return errors.Join(err, os.Remove(partial))
 	}
-	report, err := judgeBundle(ctx, a, o.output, &verify.Policy{Key: op.VerifierKey})
+	var checkpoint []byte
+	report, err := judgeFound(ctx, a, o.output, func(b *bundle.Bundle) (*verify.Policy, error) {
+		checkpoint, err = b.ReadFile(bundle.CheckpointFile)
+		return &verify.Policy{Key: op.VerifierKey}, err
+	}, false)
 	if err != nil {
 		return err
 	}
@@ -104,6 +109,11 @@ func (o exportOptions) run(ctx context.Context, a *app, text string) error {
 	}
 	a.findings(report.Found)
 	a.disclosed(report)
+	if report.Verdict == verify.Verified { // what has left the lab, the lab cannot take back
+		if err := op.See(ctx, checkpoint); err != nil {
+			return err
+		}
+	}
 	return conclude(report.Verdict)
 }
 

@@ -199,11 +199,7 @@ func openBundle(ctx context.Context, path string) (*bundle.Bundle, func(), error
 // choosePolicy finds the policy that a bundle is judged by; nil, when there is none.
 type choosePolicy func(*bundle.Bundle) (*verify.Policy, error)
 
-// judgeBundle judges a bundle by a policy.
-func judgeBundle(ctx context.Context, a *app, path string, policy *verify.Policy) (verify.Report, error) {
-	return judgeFound(ctx, a, path, func(*bundle.Bundle) (*verify.Policy, error) { return policy, nil }, false)
-}
-
+// judgeFound judges a bundle by the policy that is chosen for it.
 func judgeFound(ctx context.Context, a *app, path string, choose choosePolicy, complete bool) (verify.Report, error) {
 	b, closeBundle, err := openBundle(ctx, path)
 	if errors.Is(err, bundle.ErrFormat) {

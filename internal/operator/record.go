@@ -117,7 +117,7 @@ func (o *Operator) accept(ctx context.Context, answer api.Recorded, s Signed) (E
 	if envelope.Seq != answer.Seq || envelope.CaseSeq != answer.CaseSeq || string(receipt.Envelope) != answer.Envelope {
 		return Entry{}, fmt.Errorf("%w: entry %d", ErrAnswer, answer.Seq)
 	}
-	if err := o.see(ctx, receipt.Checkpoint); err != nil {
+	if err := o.See(ctx, receipt.Checkpoint); err != nil {
 		return Entry{}, err
 	}
 	event, err := evidence.Parse(s.Payload)
@@ -145,7 +145,7 @@ func (o *Operator) KeepReceipt(ctx context.Context, raw []byte) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := o.see(ctx, receipt.Checkpoint); err != nil {
+	if err := o.See(ctx, receipt.Checkpoint); err != nil {
 		return 0, err
 	}
 	return envelope.Seq, o.Place.write(raw, "receipts", fmt.Sprintf("entry-%d.tlog-proof", envelope.Seq))

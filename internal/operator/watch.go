@@ -46,7 +46,7 @@ func (o *Operator) watch(ctx context.Context) error {
 		// A receipt may be older than what was seen; the newest checkpoint may not.
 		return o.contradiction(seen, newest, fmt.Errorf("%w: %d, not %d", verify.ErrBehind, now.Size, before.Size))
 	}
-	return o.see(ctx, newest)
+	return o.See(ctx, newest)
 }
 
 // remembered gives the newest checkpoint this machine saw; nil, when it is the first.
@@ -66,9 +66,9 @@ func (o *Operator) remembered() ([]byte, ledger.Checkpoint, error) {
 	return note, c, nil
 }
 
-// see demands that a signed checkpoint and the newest one seen before are of one
-// history, and remembers the greater.
-func (o *Operator) see(ctx context.Context, note []byte) error {
+// See demands that a signed checkpoint, such as that of a bundle, and the newest one
+// seen before are of one history, and remembers the greater.
+func (o *Operator) See(ctx context.Context, note []byte) error {
 	c, err := ledger.OpenCheckpoint(note, o.VerifierKey)
 	if err != nil {
 		return err
