@@ -31,6 +31,8 @@ func newCheck() *cobra.Command {
 		},
 	}
 	s.dataFlags(cmd.Flags())
+	s.witnessFlags(cmd.Flags())
+	s.authorityFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the observations as JSON")
 	return cmd
 }
@@ -40,6 +42,7 @@ func (s *settings) check(ctx context.Context, out io.Writer, asJSON bool) error 
 	var seen []custody.Observation
 	seen = append(seen, s.checkLedger(ctx)...)
 	seen = append(seen, s.checkStore(ctx)...)
+	seen = append(seen, s.checkAuthorities(ctx)...)
 	if asJSON {
 		e := json.NewEncoder(out)
 		e.SetIndent("", "  ")
@@ -78,12 +81,17 @@ func (s *settings) checkLedger(ctx context.Context) []custody.Observation {
 	if err != nil {
 		return []custody.Observation{{Name: "data directory", Detail: err.Error(), Mend: "if the service is running, stop it first or ask its /readyz"}}
 	}
+	witnesses, err := s.witnesses.endpoints()
+	if err != nil {
+		return []custody.Observation{{Name: "witnesses", Detail: err.Error()}}
+	}
 	first := custody.Observation{Name: "data directory", OK: data.damage == "", Detail: s.data}
 	if !first.OK {
 		first.Detail, first.Mend = markerFile+": "+data.damage, "restore the file from a backup"
 	}
 	seen := append([]custody.Observation{first}, custody.Inspect(ctx, custody.Config{
 		Database: data.db, Ledger: data.signer, Key: data.service, Now: time.Now, Random: rand.Reader, Logger: slog.New(slog.DiscardHandler),
+		Witnesses: witnesses,
 	})...)
 	if err := data.close(); err != nil {
 		seen = append(seen, custody.Observation{Name: "close", Detail: err.Error()})
