@@ -10,7 +10,8 @@
 // What these files promise, whatever the program does:
 //
 //   - entries, tree hashes and checkpoints are only ever added, each as the next
-//     one: no UPDATE, no DELETE, no gap. INSERT OR REPLACE deletes the row in its
+//     one: no UPDATE, no DELETE, no gap. Only what is left of a payload that was
+//     erased takes its place, and an erasure never changes. INSERT OR REPLACE deletes the row in its
 //     way, and SQLite fires no trigger for that unless recursive_triggers is on:
 //     every connection has to set it.
 //   - a copy has an exhibit, an exhibit a case, an upload an intake.

@@ -47,6 +47,10 @@
 // wrote into other payloads, logs and lists stays as it is, and can name somebody: withhold
 // it too. So can a principal, or the application that a security key was made for.
 //
+// The payload of an entry that was erased is absent too. That is not stated by the seal
+// but by the entry, of type erase and of the same case, that erased it and that carries what
+// is left; logs and lists stay.
+//
 // The manifests have a line "<64 hex>  <path>" for each file and no more, paths
 // without escapes. bag-info.txt has the four lines External-Identifier (the case's
 // reference), Internal-Sender-Identifier (the ledger's origin), Bagging-Date and

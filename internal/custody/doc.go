@@ -28,6 +28,8 @@
 //	                                                                        same payload and gets the receipt
 //	intake.abandoned committed            an upload nobody will go on with  Open resumes the job: the writer ends, the
 //	                                                                        store forgets the upload, then the database
+//	payload.erased committed              the pages as they were before, in       Open has the database write its log back and
+//	                                      the log of the database                 cut it (Scrub)
 //	checkpoint signed                     it is with the signer, not in     Open signs the same checkpoint again
 //	                                      the database
 //
@@ -50,6 +52,15 @@
 // making of a working copy, which waits until the check is an entry, and begins again
 // after a crash. The service signs what the check finds for nobody but itself. A
 // store that cannot be asked at all is no finding, and is waited for.
+//
+// # Erasure
+//
+// An erased payload leaves the database in the transaction of the entry that erases it,
+// with the texts that nouns had of it, and its bytes the files soon after (scrubs). In its
+// place is what is left ([evidence.Residue]), which the service holds against the payload
+// before it records the erasure, and the start and every audit against the erasure. What
+// erasing does not reach: the segments in the store until their lock ends, tool logs and
+// lists of files sealed with a copy, bundles, backups. A rebuild brings nothing back.
 //
 // # One committer
 //
