@@ -191,12 +191,16 @@ func (l *oneLedger) prepare(ctx context.Context, writer, count int) ([]signed, e
 }
 
 func (l *oneLedger) sign(ctx context.Context, of evidence.CaseID, seen digest.SHA256, body evidence.Body) (s signed, err error) {
+	return l.signAs(ctx, principal, of, seen, body)
+}
+
+func (l *oneLedger) signAs(ctx context.Context, actor identity.Principal, of evidence.CaseID, seen digest.SHA256, body evidence.Body) (s signed, err error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return signed{}, err
 	}
 	event := evidence.Event{
-		Actor: principal, At: evidence.TimeOf(time.Now()), Body: body, Case: of, ID: id, Log: origin, Seen: seen, Tool: "bench 1",
+		Actor: actor, At: evidence.TimeOf(time.Now()), Body: body, Case: of, ID: id, Log: origin, Seen: seen, Tool: "bench 1",
 	}
 	if _, err := io.ReadFull(rand.Reader, event.Salt[:]); err != nil {
 		return signed{}, err

@@ -61,12 +61,13 @@ import (
 // parts are what runs as a process of its own, so that it starts with an empty
 // heap, or none of its heap is left to others.
 var parts = map[string]func(ctx context.Context, args []string, out io.Writer) error{
-	"table":   table,   // [GROUP...]
-	"pass":    pass,    // md5|sha256 FILE: plain, on one core
-	"digest":  digests, // FILE: MD5, SHA-1 and SHA-256 as the product does it
-	"append":  appends, // DIR ENTRIES WRITERS
-	"entries": entries, // ENTRIES FILE: write a ledger
-	"check":   check,   // FILE: check it
+	"table":     table,     // [GROUP...]
+	"pass":      pass,      // md5|sha256 FILE: plain, on one core
+	"digest":    digests,   // FILE: MD5, SHA-1 and SHA-256 as the product does it
+	"append":    appends,   // DIR ENTRIES WRITERS
+	"entries":   entries,   // ENTRIES FILE: write a ledger
+	"check":     check,     // FILE: check it
+	"published": published, // DIR ENTRIES: the keys and the store of a ledger that is lost
 }
 
 func main() {
