@@ -134,7 +134,9 @@ func TestSeparateSigner(t *testing.T) {
 	g.refused("--origin: ", "--origin", "No Origin")
 	want(exitError, "is custodyd signer running", there...)
 	g.up("--origin", "lab.example/separate")
-	g.refused("another signer listens on it", "--state", g.state+"/../state2", "--origin", "lab.example/other")
+	other := newSigning(t, p)
+	other.socket = g.socket
+	other.refused("another signer listens on it", "--origin", "lab.example/separate")
 	g.refused("resource temporarily unavailable", "--socket", g.socket+"2")
 	want(exitError, "the signer is of lab.example/separate", append(slices.Clip(there), "--origin", "lab.example/other")...)
 
@@ -210,9 +212,7 @@ func TestSeparateSigner(t *testing.T) {
 
 	// Another key in its place, and the key where it was before.
 	g.kill()
-	other := newSigning(t, p)
-	other.socket = g.socket
-	other.up("--origin", "lab.example/separate")
+	other.up()
 	want(exitError, "the database belongs to", there...)
 	other.kill()
 	g.up()

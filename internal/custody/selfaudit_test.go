@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -28,23 +29,28 @@ func (l *lab) insider(statements ...string) {
 	defer func() { must(l.t, db.Close()) }()
 	tx, err := db.BeginTx(context.WithoutCancel(l.ctx()), nil)
 	must(l.t, err)
-	var triggers []string
-	rows, err := tx.QueryContext(l.ctx(), "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
-	must(l.t, err)
-	var drop []string
-	for rows.Next() {
-		var name, text string
-		must(l.t, rows.Scan(&name, &text))
-		drop, triggers = append(drop, "DROP TRIGGER "+name), append(triggers, text)
-	}
-	must(l.t, rows.Err())
-	must(l.t, rows.Close())
-	for _, s := range append(append(drop, statements...), triggers...) {
+	drop, triggers := triggersOf(l.t, tx)
+	for _, s := range slices.Concat(drop, statements, triggers) {
 		if _, err := tx.ExecContext(l.ctx(), s); err != nil {
 			l.t.Fatalf("%s: %v", s, err)
 		}
 	}
 	must(l.t, tx.Commit())
+}
+
+// triggersOf gives what drops the triggers of a database, and what makes them again.
+func triggersOf(t testing.TB, tx *sql.Tx) (drop, again []string) {
+	t.Helper()
+	rows, err := tx.QueryContext(t.Context(), "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
+	must(t, err)
+	defer func() { must(t, rows.Close()) }()
+	for rows.Next() {
+		var name, text string
+		must(t, rows.Scan(&name, &text))
+		drop, again = append(drop, "DROP TRIGGER "+name), append(again, text)
+	}
+	must(t, rows.Err())
+	return drop, again
 }
 
 // audited gives an open lab with all its staff and a case, whose service audits itself
