@@ -16,14 +16,18 @@ const (
 )
 
 // ledgerRows compare appends with those of another transparency log, and the full
-// check with a reference.
+// check with a reference, and time proofs.
 func (b *bench) ledgerRows(ctx context.Context) ([]row, error) {
 	appended, err := b.appendRow(ctx)
 	if err != nil {
 		return nil, err
 	}
 	checked, err := b.checkRow(ctx)
-	return []row{appended, checked}, err
+	if err != nil {
+		return nil, err
+	}
+	proven, err := b.proofRows(ctx)
+	return append([]row{appended, checked}, proven...), err
 }
 
 func (b *bench) appendRow(ctx context.Context) (row, error) {
