@@ -71,6 +71,25 @@
 // ([Service.Stopped]): the restart reads what is there, the client retries with
 // the same payload and gets the same receipt.
 //
+// # Self-audit
+//
+// The database is not believed while the service runs. What a transaction committed, and
+// the entry before it, is read again through another connection before it is signed over:
+// it has to be what was handed in, nothing else may stand beside it, and the root to be
+// signed has to be that of the tree that the service holds in memory. A start judges what
+// lies behind the signer's last checkpoint, signatures and law included, before it signs
+// it: a crash leaves true entries only.
+//
+// And the whole ledger is audited again and again, at Config.AuditRate entries a second:
+// tables and triggers as they were made, then every entry up to the newest checkpoint as
+// [verify.Ledger] judges it, with the tree's hashes and the checkpoints, and at the end
+// the rows against the state that the entries make. It reads a page a transaction; only
+// the rows are read in one, after what was recorded meanwhile has been taken into the
+// state. It holds what [verify.Ledger] holds, and all rows at that moment. A finding, or a
+// database that cannot be read three times in a row, is an alarm: nothing more is written
+// or signed ([Service.Alarm]), and what only reads the ledger goes on. What was changed and
+// put back between two passes is not found, and is not there.
+//
 // # Who signs
 //
 // A person signs what a person decides: [Service.Record]. What the service
