@@ -50,6 +50,7 @@ func newOutside(t testing.TB, l *lab, name string) *outside {
 		case o.down.Load():
 			out.WriteHeader(http.StatusServiceUnavailable)
 		case o.cut.Load():
+			_, _ = io.Copy(io.Discard, in.Body) // so that the server sees the client go
 			<-in.Context().Done()
 		default:
 			o.now.Handler().ServeHTTP(out, in)
