@@ -25,9 +25,17 @@
 //	data/logs/COPY.log             the imaging tool's log, verbatim
 //	data/files/COPY.jsonl          the list of the files whose concatenation is the copy
 //	data/content/COPY.bin          the bytes of a working copy issued for the export
+//	data/anchors/SIZE.checkpoint   a checkpoint that was given to time-stamping authorities: what
+//	                               they stamped, signed by the ledger and nobody else
+//	data/anchors/SIZE.consistency  proof that data/checkpoint continues it (RFC 6962, section
+//	                               2.1.2), a line of base64 for each hash; empty at the same size
+//	data/anchors/SIZE-NAME.tsr     RFC 3161 response of the authority NAME
+//	data/anchors/SIZE-NAME.pem     the certificates behind it, the signer's first
+//	data/anchors/SIZE-NAME.crl.pem revocation lists of their issuers, as they were then
 //
 // where SEQ is the entry's number and COPY the exhibit's label and the copy's number
-// with a hyphen between, such as E-001-M1. No name comes from a user's file.
+// with a hyphen between, such as E-001-M1, SIZE a number of entries, and NAME 1 to 40 of
+// a-z 0-9 and hyphen. No name comes from a user's file.
 // allowed_signers has a line for each enrolment, in the ledger's order, without
 // validity: whether a key was valid is decided by the entry's place in the ledger.
 //
@@ -59,7 +67,7 @@
 // # Writing
 //
 // [Write] needs no seeking. The same source gives the same bytes; the time of every
-// file is that of the export. Metadata is deflated; content, midstates, logs and lists
+// file is that of the export. Metadata is deflated; what belongs to one entry, content, midstates, logs and lists
 // are stored, so that content can be read at any place. A source that is not what it
 // states to be leaves a zip without its directory, which nothing opens.
 //

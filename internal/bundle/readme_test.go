@@ -27,6 +27,8 @@ const (
 	readPayloads
 	readSigners
 	readCopies
+	readAnchors
+	readStamps
 	paragraphs
 )
 
