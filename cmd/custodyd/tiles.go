@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 func newTiles() *cobra.Command {
 	s := &settings{}
 	var out string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "tiles --data DIR --out DIR",
 		Short: "Write the ledger as files that any monitor can read (C2SP tlog-tiles)",
@@ -45,12 +47,18 @@ func newTiles() *cobra.Command {
 			if err != nil {
 				return wrong(cmd.OutOrStdout(), err)
 			}
+			if asJSON {
+				e := json.NewEncoder(cmd.OutOrStdout())
+				e.SetIndent("", "  ")
+				return e.Encode(map[string]any{"dir": out, "origin": now.Origin, "before": before.Size, "size": now.Size, "root": now.Root})
+			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s holds %d entries of %s, %d of them new, root %s\n",
 				out, now.Size, now.Origin, now.Size-before.Size, now.Root)
 			return err
 		},
 	}
 	s.dataFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
 	cmd.Flags().StringVar(&out, "out", "", "directory of the files (required)")
 	return cmd
 }
