@@ -63,10 +63,21 @@ func verifyOnline(ctx context.Context, a *app, path evidence.Path) error {
 		return err
 	}
 	r.judge()
+	if p, err := op.Place.Policy(op.Origin); err == nil && p.Demands() {
+		// They are asked after the answer was given.
+		r.NotChecked = join(r.NotChecked, "the witnesses that your policy demands: the receipts' checkpoint has no line of theirs yet; a bundle's has (custody-cli export)")
+	}
 	if err := a.result(r, r.text); err != nil {
 		return err
 	}
 	return r.conclude()
+}
+
+func join(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + "; " + b
 }
 
 // maxChecks is how often a check that the service forgets is begun.

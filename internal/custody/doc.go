@@ -90,6 +90,19 @@
 // or signed ([Service.Alarm]), and what only reads the ledger goes on. What was changed and
 // put back between two passes is not found, and is not there.
 //
+// # Witnesses
+//
+// One loop has the outside witnesses cosign the newest checkpoint, all of them the same
+// one, never in an append's way. The checkpoint that an export's seal made comes before
+// any larger one: the bundle carries exactly that. A witness that knows a larger
+// checkpoint, or one that this ledger does not continue, is a [*ConflictError]: at the
+// start, before anything is written, the service does not begin; later it stops writing.
+// One that is not reached, or loses its memory, is told of and asked again.
+//
+// What was cosigned for an export, and now and then beside that, is kept for good: it is
+// noted as kept, put into the store as witnessed-SIZE, and the object is noted. What a
+// crash leaves between these the next start goes on with.
+//
 // # Who signs
 //
 // A person signs what a person decides: [Service.Record]. What the service

@@ -74,6 +74,10 @@ var rooms = []room{
 		dir: "internal/database", direct: []string{"crypto/ed25519", "golang.org/x/crypto/ssh/...", "github.com/hiddeco/sshsig"},
 		deep: []string{"net/http", ours + "/internal/custody", ours + "/internal/verify", ours + "/internal/server"},
 	},
+	// A witness knows the ledger's arithmetic and nothing of what is in it.
+	{dir: "internal/witness", clock: true, deep: []string{
+		"database/sql", ours + "/internal/custody", ours + "/internal/database", ours + "/internal/evidence", ours + "/internal/server",
+	}},
 	// Whatever else the service does: the signer holds the key, and knows no more than the ledger.
 	{dir: "internal/signer", deep: []string{
 		"database/sql", ours + "/internal/custody", ours + "/internal/database", ours + "/internal/evidence", ours + "/internal/server",

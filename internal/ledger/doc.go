@@ -70,6 +70,20 @@
 //	grep -F -- "— $ORIGIN " checkpoint | head -n 1 | cut -d' ' -f3 | base64 -d | tail -c 64 > sig
 //	openssl pkeyutl -verify -pubin -keyform DER -inkey ledger.der -rawin -in body -sigfile sig
 //
+// # Cosignature
+//
+// A witness who has seen that a checkpoint continues all those that it saw before adds a
+// signature line of its own (C2SP tlog-cosignature, Ed25519). Its key is the text
+// name+id+base64, where the base64 is of 0x04 and the 32 bytes of the public key, and the
+// id is the first four bytes of SHA-256(name || 0x0A || 0x04 || key). The line's base64 is
+// of the id, eight bytes of seconds since 1970, big-endian, and the signature over
+//
+//	cosignature/v1
+//	time 1770000000
+//	<the checkpoint up to its empty line>
+//
+// The ledger's line stands first, the witnesses' after it.
+//
 // # Receipt
 //
 // A receipt shows that one entry stands in the ledger. It is a C2SP tlog-proof: the
