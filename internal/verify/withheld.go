@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -106,7 +107,7 @@ func (j *judge) noteDisclosed(e *entry) {
 	case evidence.CopyRequested:
 		j.declared[b.Intake] = true
 	}
-	if j.pseudonymous && !e.erased && worded(*e.event) {
+	if j.pseudonymous && !e.erased && e.seq != j.seal && worded(*e.event) {
 		j.texts[e.event.Kind()] = append(j.texts[e.event.Kind()], e.seq)
 	}
 }
@@ -149,7 +150,8 @@ func (j *judge) leftOut(c *Copy, o evidence.Object) {
 // limitsOfDisclosure says what was not checked because of what is withheld.
 func (j *judge) limitsOfDisclosure() {
 	if j.pseudonymous {
-		for _, kind := range slices.Sorted(maps.Keys(j.texts)) {
+		kinds := slices.SortedFunc(maps.Keys(j.texts), func(x, y evidence.Kind) int { return cmp.Compare(j.texts[x][0], j.texts[y][0]) })
+		for _, kind := range kinds {
 			j.r.MayName = append(j.r.MayName, fmt.Sprintf("%s (%s)", runs(j.texts[kind]), kind))
 		}
 		for _, f := range j.b.Files() {
@@ -167,7 +169,7 @@ func (j *judge) limitsOfDisclosure() {
 		}
 	}
 	if len(others) > 0 {
-		j.r.unchecked(j.o.Complete, "what %s, which are withheld, say, their signatures, and whether the law allowed them", runs(others))
+		j.r.unchecked(j.o.Complete, "what stands in %s, whether it is signed, and whether the law allowed it: withheld", runs(others))
 	}
 	if len(j.unjudged) > 0 {
 		j.r.unchecked(j.o.Complete, "whether the law allowed %s: that rests on what is withheld", runs(j.unjudged))

@@ -66,7 +66,7 @@ func TestDisclosures(t *testing.T) {
 			},
 			[]string{"data/payloads/0.json", "data/payloads/16.json"},
 		},
-		"a reason to close": {of("access.denied"), nil, 1, 6, []string{"(event): privileged", "which are withheld"}, nil},
+		"a reason to close": {of("access.denied"), nil, 1, 6, []string{"(event): privileged", "whether the law allowed it: withheld"}, nil},
 		"a declaration": {
 			of("intake.declared"),
 			[]evidence.Number{"W3"},
