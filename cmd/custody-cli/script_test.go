@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/custodyd/custodyd/internal/authority/authoritytest"
 )
 
 // custodyd is the real service, built once.
@@ -69,6 +71,9 @@ var buildOnce = sync.OnceValue(func() error {
 //	passed MIN MAX           so many bytes went through to the service
 //	forgetful N              a server before the service, whose address is $FORGETFUL,
 //	                         that forgets N checks
+//	authority NAME           start a time-stamping authority, at $NAME_URL, with its root in
+//	                         NAME.pem and its line of a policy in NAME.line
+//	authority NAME down|up   it cannot be reached, or can again
 //	as NAME                  from here on the machine of that person
 //	exec $CUSTODYD ARG...    another command of the service's program
 //	clone DIR TO             copy the directory of a service, with its immutable attributes
@@ -94,7 +99,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"keys": cmdKeys, "image": cmdImage, "flip": cmdFlip, "sum": cmdSum, "serve": cmdServe, "crash": cmdCrash,
 			"proxy": cmdProxy, "cut": cmdCut, "garble": cmdGarble, "pass": cmdPass, "passed": cmdPassed, "as": cmdAs,
-			"forgetful": cmdForgetful, "clone": cmdClone,
+			"forgetful": cmdForgetful, "clone": cmdClone, "authority": cmdAuthority(t),
 			"calm": func(ts *testscript.TestScript, _ bool, args []string) { calm(ts.MkAbs(args[0])) },
 		},
 	})
@@ -105,6 +110,7 @@ type lab struct {
 	service *exec.Cmd
 	address string
 	proxy   *proxy
+	tsas    map[string]*authoritytest.Authority
 }
 
 func labOf(ts *testscript.TestScript) *lab {
