@@ -14,7 +14,7 @@ import (
 	"github.com/custodyd/custodyd/internal/digest"
 )
 
-// Check hashes all files, on that many workers (0: one for each core), and notes as
+// Check hashes all files that were not read yet, on that many workers (0: one for each core), and notes as
 // faults those that are not what the manifests state. Files for which skip is true are
 // left out: for who hashes them anyway. progress, if not nil, is told the number of
 // bytes of each read, from any goroutine. The error is that of ctx.
@@ -47,17 +47,19 @@ func (b *Bundle) Check(ctx context.Context, workers int, skip func(File) bool, p
 }
 
 func (b *Bundle) checkFile(ctx context.Context, m *member, buf []byte, progress func(n int64)) {
-	sum, err := b.hash(ctx, m.Path, buf, progress)
-	if ctx.Err() != nil {
-		return
+	sum, known := b.SHA256(m.Path)
+	if !known {
+		var err error
+		sum, err = b.hash(ctx, m.Path, buf, progress)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			b.fault(FaultUnreadable, m.Path, err.Error())
+			return
+		}
+		b.note(m, sum)
 	}
-	if err != nil {
-		b.fault(FaultUnreadable, m.Path, err.Error())
-		return
-	}
-	b.mu.Lock()
-	m.hashed, m.sum = true, sum
-	b.mu.Unlock()
 	if m.listed && sum != m.stated {
 		b.fault(FaultSum, m.Path, fmt.Sprintf("has the SHA-256 %s, its row says %s", sum, m.stated))
 	}
@@ -88,7 +90,14 @@ func (b *Bundle) hash(ctx context.Context, path string, buf []byte, progress fun
 	}
 }
 
-// SHA256 gives the digest that Check found for a file, if it could be read.
+// note keeps the digest of a file.
+func (b *Bundle) note(m *member, sum digest.SHA256) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	m.hashed, m.sum = true, sum
+}
+
+// SHA256 gives the digest of a file that was read whole, by Check or ReadFile.
 func (b *Bundle) SHA256(path string) (digest.SHA256, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -3,6 +3,7 @@ package bundle
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -41,8 +42,8 @@ type member struct {
 
 	listed bool          // has a row in a manifest
 	stated digest.SHA256 // of that row
-	hashed bool          // by Check
-	sum    digest.SHA256 // what Check found
+	hashed bool          // read whole
+	sum    digest.SHA256 // of what was read
 }
 
 // scan collects the members of a container.
@@ -140,7 +141,8 @@ func (b *Bundle) OpenFile(path string) (io.ReadCloser, error) {
 	return &exactReader{r, m.Size}, nil
 }
 
-// ReadFile gives the content of a file that is not the content of a copy.
+// ReadFile gives the content of a file that is not the content of a copy. Check need not
+// read it again.
 func (b *Bundle) ReadFile(path string) (content []byte, err error) {
 	m := b.members[path]
 	if m == nil {
@@ -159,6 +161,7 @@ func (b *Bundle) ReadFile(path string) (content []byte, err error) {
 	if _, err := buf.ReadFrom(r); err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
+	b.note(m, sha256.Sum256(buf.Bytes()))
 	return buf.Bytes(), nil
 }
 

@@ -27,8 +27,7 @@ type Source struct {
 	Created    time.Time          // of the export; the time of every file
 	Checkpoint []byte             // signed, of a tree that holds all entries
 	Key        ledger.VerifierKey // that signed it
-	// Entries are those of the case, up to the seal, and of no case, by rising seq. They
-	// are ranged over twice and must be the same both times.
+	// Entries are those of the case, up to the seal, and of no case, by rising seq.
 	Entries iter.Seq2[Entry, error]
 	Objects []Object
 	Anchors []Anchor // by size
@@ -61,8 +60,8 @@ type Object struct {
 	Open    func(context.Context) (io.ReadCloser, error)
 }
 
-// Write writes a bundle. It reads everything once, the entries twice, and holds no
-// more in memory than a line for each file. Where the source is not what it states to
+// Write writes a bundle. It reads everything once, and holds no more in memory than a
+// line for each file. Where the source is not what it states to
 // be the error is an ErrSource and what was written cannot be opened.
 func Write(ctx context.Context, w io.Writer, src Source) error {
 	b, err := newWriter(ctx, w, src)
@@ -139,9 +138,8 @@ func (b *writer) header() error {
 
 // entries writes all that concerns the ledger's entries.
 func (b *writer) entries() error {
-	var line []byte
+	var lines bytes.Buffer
 	var signers signers
-	first := sha256.New()
 	last := int64(-1)
 	for e, err := range b.src.Entries {
 		if err != nil {
@@ -162,39 +160,23 @@ func (b *writer) entries() error {
 			}
 		}
 		if !withheld && !e.Erased {
-			if err := b.add(EntryPath(KindPayload, last), e.Payload); err != nil {
+			if err := b.store(EntryPath(KindPayload, last), e.Payload); err != nil {
 				return err
 			}
 		}
 		if err := errors.Join(
-			b.add(EntryPath(KindSignature, last), e.Signature),
-			b.add(EntryPath(KindProof, last), e.Receipt),
+			b.store(EntryPath(KindSignature, last), e.Signature),
+			b.store(EntryPath(KindProof, last), e.Receipt),
 		); err != nil {
 			return err
 		}
-		line = append(append(line[:0], e.Envelope...), '\n')
-		_, _ = first.Write(line) // hash.Hash: never an error
+		lines.Write(e.Envelope)
+		lines.WriteByte('\n')
 	}
 	if err := b.add(SignersFile, signers.text); err != nil {
 		return err
 	}
-	w, err := b.create(EntriesFile, zip.Deflate)
-	if err != nil {
-		return err
-	}
-	for e, err := range b.src.Entries {
-		if err != nil {
-			return err
-		}
-		line = append(append(line[:0], e.Envelope...), '\n')
-		if _, err := w.Write(line); err != nil {
-			return err
-		}
-	}
-	if sum := b.finish(EntriesFile, w); !bytes.Equal(sum[:], first.Sum(nil)) {
-		return fmt.Errorf("%w: the entries were others the second time", ErrSource)
-	}
-	return nil
+	return b.add(EntriesFile, lines.Bytes())
 }
 
 // check refuses an entry with which no bundle could be verified.
@@ -342,8 +324,14 @@ func (b *writer) finish(path string, w *memberWriter) digest.SHA256 {
 	return sum
 }
 
-func (b *writer) add(path string, content []byte) error {
-	w, err := b.create(path, zip.Deflate)
+func (b *writer) add(path string, content []byte) error { return b.write(path, zip.Deflate, content) }
+
+// store writes one of the many small files, which deflating would make hardly smaller and
+// both writing and reading several times slower.
+func (b *writer) store(path string, content []byte) error { return b.write(path, zip.Store, content) }
+
+func (b *writer) write(path string, method uint16, content []byte) error {
+	w, err := b.create(path, method)
 	if err != nil {
 		return err
 	}

@@ -98,6 +98,10 @@ func (s *Service) Export(ctx context.Context, c Caller, ref evidence.Name, o Exp
 		return nil, err
 	}
 	cosigned := s.cosigned(ctx, receipt.Checkpoint)
+	checkpoint, err := ledger.OpenCheckpoint(cosigned, s.cfg.Ledger.Key())
+	if err != nil {
+		return nil, err
+	}
 	anchors, err := s.anchored(ctx, receipt.Checkpoint, holder.ID)
 	if err != nil {
 		return nil, err
@@ -105,7 +109,7 @@ func (s *Service) Export(ctx context.Context, c Caller, ref evidence.Name, o Exp
 	e := &Export{Reference: ref, Recorded: recorded}
 	e.source = bundle.Source{
 		Reference: ref, Created: recorded.Time.Time(), Checkpoint: cosigned, Key: s.cfg.Ledger.Key(),
-		Entries: s.entriesOf(ctx, cosigned,
+		Entries: s.entriesOf(ctx, cosigned, checkpoint.Size,
 			chain{evidence.CaseID{}, seal.System.Entries}, chain{holder.ID, recorded.CaseSeq + 1}),
 		Anchors: anchors,
 		Objects: s.bundled(copies, ids, without.leavesObject), Pseudonymous: without.people, Withheld: without.leaves,
@@ -152,8 +156,9 @@ type chain struct {
 const exportPage = 256
 
 // entriesOf gives the entries of chains by rising seq, with their receipts under
-// one checkpoint. Each page is read in a view of its own: entries do not change.
-func (s *Service) entriesOf(ctx context.Context, signed []byte, chains ...chain) iter.Seq2[bundle.Entry, error] {
+// one checkpoint, of a tree of that size. Each page is read in a view of its own: entries
+// do not change.
+func (s *Service) entriesOf(ctx context.Context, signed []byte, size int64, chains ...chain) iter.Seq2[bundle.Entry, error] {
 	return func(yield func(bundle.Entry, error) bool) {
 		cursors := make([]cursor, len(chains))
 		for i, c := range chains {
@@ -162,7 +167,7 @@ func (s *Service) entriesOf(ctx context.Context, signed []byte, chains ...chain)
 		for {
 			var next *cursor
 			for i := range cursors {
-				if err := s.fill(ctx, signed, &cursors[i]); err != nil {
+				if err := s.fill(ctx, signed, size, &cursors[i]); err != nil {
 					yield(bundle.Entry{}, err)
 					return
 				}
@@ -191,7 +196,7 @@ type numbered struct {
 }
 
 // fill reads the next page of a chain when the last one is used up.
-func (s *Service) fill(ctx context.Context, signed []byte, c *cursor) error {
+func (s *Service) fill(ctx context.Context, signed []byte, size int64, c *cursor) error {
 	if len(c.page) > 0 || c.at >= c.until {
 		return nil
 	}
@@ -205,10 +210,11 @@ func (s *Service) fill(ctx context.Context, signed []byte, c *cursor) error {
 		}
 		hashes := memo(tx.Hashes())
 		for _, e := range entries {
-			receipt, err := receiptUnder(hashes, tx, signed, s.cfg.Ledger.Key(), e.Seq)
+			path, err := ledger.ProveInclusion(size, e.Seq, hashes)
 			if err != nil {
 				return err
 			}
+			receipt := ledger.Receipt{Index: e.Seq, Envelope: e.Envelope, Proof: path, Checkpoint: signed}
 			c.page = append(c.page, numbered{bundle.Entry{
 				Envelope: e.Envelope, Payload: e.Payload, Signature: e.Signature, Receipt: receipt.Marshal(), Erased: e.Erased,
 			}, e.Seq})
