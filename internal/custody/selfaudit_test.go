@@ -157,8 +157,11 @@ func TestSelfAudit(t *testing.T) {
 // audited as fast as it can be. Nothing is found.
 func TestSelfAuditMeanwhile(t *testing.T) {
 	l := audited(t)
-	for n := range 100 {
-		l.record("custodian1", theCase, exhibit(evidence.Name(fmt.Sprintf("X-%03d", n))))
+	for n := range 60 {
+		r := l.record("custodian1", theCase, exhibit(evidence.Name(fmt.Sprintf("X-%03d", n))))
+		if n%3 == 0 {
+			l.record("custodian1", theCase, l.erasure(r.Seq))
+		}
 	}
 	passes := l.Stats().Audit.Passes
 	soon(t, "no pass", func() bool { return l.Stats().Audit.Passes > passes+1 })
