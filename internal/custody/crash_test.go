@@ -45,6 +45,15 @@ func TestChild(t *testing.T) {
 			os.Exit(unsigned)
 		}
 		must(t, err)
+	case "publish":
+		l.store.setLedger(true)
+		l.crashAt(arg)
+		must(t, l.open(l.files()))
+		l.enrolAll()
+		l.openCase()
+		for n := range 1000 {
+			say(l.record("custodian1", theCase, exhibit(evidence.Name(fmt.Sprintf("X-%d", n)))).Receipt)
+		}
 	case "load":
 		l.load(arg)
 	case "full":

@@ -99,7 +99,7 @@ func (s *Service) compareNewest(ctx context.Context, last database.Published, he
 	data, err := s.readWhole(ctx, stored(noted))
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, objectstore.ErrReadBack) {
 		s.log.Error("the newest segment of the ledger is gone from the object store: run custodyd audit", "object", noted.Key, "error", err)
-		return nil
+		return s.compareAll(ctx, head)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -113,6 +113,33 @@ func (s *Service) compareNewest(ctx context.Context, last database.Published, he
 		return s.conflict(head, segment.Checkpoint, fmt.Errorf("object %s: %w", noted.Key, err))
 	}
 	return s.consistent(ctx, c, segment, head)
+}
+
+// compareAll holds every segment that is in the store against the database: what was
+// noted is not there, so it may be of another history.
+func (s *Service) compareAll(ctx context.Context, head signed) error {
+	for o, err := range s.objects.List(ctx, "ledger-") {
+		if err != nil && o.Key == "" {
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		if _, ok := ledger.ParseSegmentKey(o.Key); err != nil || !ok || o.Marker {
+			continue // for the audit to tell
+		}
+		data, err := s.readWhole(ctx, o)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		segment, err := ledger.ParseSegment(data)
+		if err != nil {
+			continue
+		}
+		if c, err := segment.Verify(s.cfg.Ledger.Key()); err == nil {
+			if err := s.consistent(ctx, c, segment, head); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // consistent demands that the checkpoint of a segment is one of the database's.

@@ -89,6 +89,13 @@ func (s *store) setFault(fail func(point) bool, fault error) {
 	s.fail, s.fault = fail, fault
 }
 
+// setLedger has steps with the ledger's own objects counted, from now on.
+func (s *store) setLedger(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ledger, s.calls = on, nil
+}
+
 func (s *store) steps() []point {
 	s.mu.Lock()
 	defer s.mu.Unlock()

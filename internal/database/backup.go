@@ -58,9 +58,10 @@ func Backup(ctx context.Context, path, to string) (b Backed, err error) {
 }
 
 // copyInto has SQLite write what one read transaction sees into an empty file: what is
-// written meanwhile goes into the log and not into the copy.
+// written meanwhile goes into the log and not into the copy. (A connection that may only
+// query does not write other files either.)
 func copyInto(ctx context.Context, path, to string) (err error) {
-	from := connect(path, reading)
+	from := connect(path, mode{connections: 1})
 	defer func() { err = errors.Join(err, from.Close()) }()
 	_, err = from.ExecContext(ctx, from.Rebind("VACUUM INTO ?"), to)
 	return err
