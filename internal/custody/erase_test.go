@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/custodyd/custodyd/internal/bundle"
 	"github.com/custodyd/custodyd/internal/custody"
 	"github.com/custodyd/custodyd/internal/evidence"
@@ -231,4 +233,41 @@ func TestNotErased(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What was erased lies in the store until its lock ends, and a rebuild does not bring it
+// back.
+func TestErasedStaysGone(t *testing.T) {
+	l := emptyLab(t)
+	l.up()
+	l.enrolAll()
+	seqs := l.secretCase()
+	l.restart() // what is erased is in the store
+	l.record("custodian1", theCase, l.erasure(seqs["exhibit"]))
+	l.restart()
+	for _, name := range []string{"case", "intake", "return"} {
+		l.record("custodian1", theCase, l.erasure(seqs[name]))
+	}
+	l.nowhere(secret)
+	l.down()
+	want := dump(t, l.path("ledger.db"))
+	again := bare(t, l.dir)
+	r, err := again.rebuild(nil)
+	must(t, err)
+	if r.Erased != int64(len(seqs)) {
+		t.Errorf("%d payloads are said not to be brought back, want %d", r.Erased, len(seqs))
+	}
+	got := dump(t, again.path("ledger.db"))
+	for _, table := range []string{"entries", "erasures", "cases", "exhibits", "intakes", "copies", "hashes"} {
+		if diff := cmp.Diff(want[table], got[table]); diff != "" {
+			t.Errorf("%s (-lost +rebuilt)\n%.2000s", table, diff)
+		}
+	}
+	again.nowhere(secret)
+	for _, f := range (&vault{dir: again.dir}).audit(t, func(c *custody.AuditConfig) { c.Contents = true }).Findings {
+		t.Errorf("audit: %s", f)
+	}
+	must(t, again.open(again.files()))
+	defer again.down()
+	again.audit()
 }
