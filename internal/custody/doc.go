@@ -30,6 +30,10 @@
 //	                                                                        store forgets the upload, then the database
 //	payload.erased committed              the pages as they were before, in       Open has the database write its log back and
 //	                                      the log of the database                 cut it (Scrub)
+//	a time stamp is noted                 the token, and no entry that      the loop of the time stamps writes the entry
+//	                                      tells of it
+//	checkpoint.anchored committed         the entry, no object with what    the same loop puts the object
+//	                                      it tells of
 //	checkpoint signed                     it is with the signer, not in     Open signs the same checkpoint again
 //	                                      the database
 //

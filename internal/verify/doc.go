@@ -21,6 +21,8 @@
 //	bag           bag-info.txt, which nobody signs, says what the entries say
 //	objects       midstate lists, logs and lists of files are those that were sealed; a list
 //	              of files has the files and bytes that were declared
+//	anchors       every time stamp is over a checkpoint of this ledger, by an authority of the
+//	              policy, and not older than what it covers; as many as the policy demands
 //	contents      every byte, on all cores by midstates, with the damaged ranges; of a set
 //	              each file by its hash in the list
 //
@@ -105,6 +107,9 @@
 //	group labs any north south
 //	group both all court labs
 //	quorum both
+//	authority lab2 MIIB…
+//	authority notary MIIC…
+//	anchors 1
 //
 // origin and log stand there once and agree. The other words are those of C2SP
 // tlog-policy, with one space between them and without URLs. witness names a witness and
@@ -119,4 +124,26 @@
 // [Report.Witnesses]. Where the quorum is not reached it is a finding, and so is a line
 // that stands there in the name of a witness of the policy and does not hold. Lines of
 // keys that the policy does not know prove nothing to this verifier, and are only told.
+//
+// # Time stamps
+//
+// authority names a time-stamping authority (RFC 3161) as the ledger calls it, and a root
+// certificate in base64 of its DER, no root twice; an authority with several roots has
+// several lines. anchors says how many of them must have stamped the bundle's own
+// checkpoint: fewer are an anchor-quorum. The line of a root in PEM, by hand:
+//
+//	printf 'authority %s %s\n' lab2 "$(openssl x509 -in root.pem -outform DER | base64 -w0)"
+//
+// Each time stamp is told in [Report.Anchors]. It must be over a checkpoint that the
+// ledger's key has signed and that the bundle's checkpoint continues, be the one that the
+// ledger's own entry tells of, where it tells of one, and verify by package timestamp
+// against the roots of its authority: else it is a finding, anchor. Without a root for it
+// the authority is not believed, and the time stamp is unchecked.
+//
+// A time stamp that is dated before the newest entry that it covers, by more than its
+// accuracy and timestamp.Tolerance, is a finding, anchor-time: one of the two clocks was
+// wrong, or set so. The other way round, an entry that is dated before the time stamp that
+// it tells of shows that the ledger's clock was behind: that is a note, for who dates an
+// entry back says less of it, not more. That an entry is dated long before the first time
+// stamp over it shows nothing but that nobody could be asked until then.
 package verify
