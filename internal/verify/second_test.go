@@ -51,8 +51,10 @@ var unseen = func() map[string]string {
 		"the name of the directory, which nobody signs": {"TestOtherTop"},
 		"the law of custody": {
 			"TestLaw/law", "TestNewer/what_stood_before_it", "TestDisclosureByService/three_hashes_that_differ",
+			"TestDisclosureByService/who_may_not", "TestDisclosureByService/a_closed_case",
 		},
 		"by whose key a withheld payload is signed": {"TestDisclosureByService/a_stranger's_entry"},
+		"whether two principals have one key":       {"TestDisclosureByService/two_principals_of_one_key"},
 		"whether what the seal withholds was ever there": {
 			"TestDisclosureByService/an_entry_of_another_case", "TestDisclosureByService/an_entry_to_come",
 		},

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -350,6 +351,17 @@ func TestDisclosureByService(t *testing.T) {
 			},
 			[]string{"signature-actor entry 29"},
 		},
+		"who may not": {func(s *bundletest.Story) {
+			s.Append(s.Event(s.Case, "analyst1", evidence.CaseClosed{Reason: "so"}))
+		}, of("exhibit.added"), []string{"law entry 29"}},
+		"a closed case": {func(s *bundletest.Story) {
+			s.Record(s.Event(s.Case, "examiner1", evidence.CaseClosed{Reason: "so"}))
+			s.Append(s.Event(s.Case, "examiner1", evidence.CaseClosed{Reason: "again"}))
+		}, people, []string{"law entry 30"}},
+		"two principals of one key": {func(s *bundletest.Story) {
+			payload := encode(t, s.Event(s.Case, "rogue1", evidence.CaseClosed{Reason: "so"}))
+			s.AppendRaw(s.Case, evidence.EventEntry, payload, s.Sign("examiner1", payload))
+		}, people, []string{"signature-actor entry 29"}},
 		"three hashes that differ": {digests, of("intake.declared"), []string{"law entry 29"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -408,5 +420,51 @@ func TestFileWithheld(t *testing.T) {
 				t.Errorf("%v %s, want %s and %q:\n%s", err, f.Verdict, test.want, test.says, text.String())
 			}
 		})
+	}
+}
+
+// TestAnythingWithheld: whichever lawful entries are withheld, alone or together, no
+// finding comes of it, and what is shown is still judged.
+func TestAnythingWithheld(t *testing.T) {
+	s := bundletest.NewStory(t)
+	s.Enrol("admin1", "custodian1", identity.RoleCustodian)
+	for _, body := range []evidence.Body{
+		evidence.HoldPlaced{Name: "suit", Authority: "Court", Reason: "so"},
+		evidence.HoldLifted{Name: "suit", Authority: "Court", Reason: "over"},
+	} {
+		s.Record(s.Event(s.Case, "admin1", body))
+	}
+	s.Erase("custodian1", s.EntryOf("exhibit.added", 1))
+	s.Seal()
+	s.Record(s.Event(s.Case, "examiner1", evidence.CaseClosed{Reason: "done"}))
+	var can []int64
+	for _, l := range entries(t, bundletest.Unpack(t, bundletest.Write(t, s.Disclose(bundletest.Without{})))) {
+		erased := l.Seq == s.EntryOf("exhibit.added", 1)
+		if evidence.CanWithhold(evidence.EntryType(l.Type)) && !erased {
+			can = append(can, l.Seq)
+		}
+	}
+	rnd := rand.New(rand.NewPCG(7, 42))
+	var choices [][]int64
+	for _, seq := range can {
+		choices = append(choices, []int64{seq})
+	}
+	for range 40 {
+		var some []int64
+		for _, seq := range can {
+			if rnd.IntN(3) == 0 {
+				some = append(some, seq)
+			}
+		}
+		choices = append(choices, some)
+	}
+	for i, choice := range append(choices, can) {
+		w := bundletest.Withhold(choice...)
+		w.People = i%2 == 0
+		packed := bundletest.Write(t, s.Disclose(w))
+		r := judge(t, packed, verify.Options{Policy: &verify.Policy{Key: s.Key()}})
+		if r.Verdict != verify.Verified || len(r.Findings) > 0 {
+			t.Errorf("without %v, pseudonymous %v: %s %v", choice, w.People, r.Verdict, r.Findings)
+		}
 	}
 }
