@@ -193,6 +193,16 @@ func TestWitnessed(t *testing.T) {
 	if len(audit.Findings) > 0 {
 		t.Errorf("%v", audit.Findings)
 	}
+
+	// A ledger that is rebuilt from the store has it again, and the witnesses know it.
+	lost := bare(t, l.dir)
+	rebuilt, err := lost.rebuild(nil)
+	must(t, err)
+	if rebuilt.Witnessed != int64(stored) {
+		t.Errorf("%d cosigned checkpoints of %d: %v", rebuilt.Witnessed, stored, rebuilt.Notes)
+	}
+	must(t, lost.witnessed(one, two))
+	lost.down()
 }
 
 func (l *lab) restartWith(all ...*outside) {

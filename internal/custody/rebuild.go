@@ -98,11 +98,11 @@ type passage struct {
 
 // fill reads, judges and writes, each at its own pace.
 func (r *rebuild) fill(ctx context.Context, b *database.Bulk) error {
-	group, ctx := errgroup.WithContext(ctx)
+	group, running := errgroup.WithContext(ctx)
 	read, lawful := make(chan *passage, 1), make(chan *passage, 1)
 	group.Go(func() error {
 		defer close(read)
-		return r.read(ctx, read)
+		return r.read(running, read)
 	})
 	group.Go(func() error {
 		defer close(lawful)
@@ -112,15 +112,15 @@ func (r *rebuild) fill(ctx context.Context, b *database.Bulk) error {
 			}
 			select {
 			case lawful <- p:
-			case <-ctx.Done():
-				return ctx.Err()
+			case <-running.Done():
+				return running.Err()
 			}
 		}
 		return nil
 	})
 	group.Go(func() error {
 		for p := range lawful {
-			if err := ctx.Err(); err != nil {
+			if err := running.Err(); err != nil {
 				return err
 			}
 			if err := r.write(b, p); err != nil {

@@ -145,11 +145,11 @@ func serve(tb testing.TB, w *witness.Witness) *httptest.Server {
 
 func post(tb testing.TB, url, body string) (int, string, string) {
 	tb.Helper()
-	resp, err := http.Post(url+"/add-checkpoint", "", strings.NewReader(body)) //nolint:noctx // a test
+	resp, err := http.Post(url+"/add-checkpoint", "", strings.NewReader(body))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read from
+	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		tb.Fatal(err)
@@ -244,7 +244,7 @@ func TestShow(t *testing.T) {
 	if shown, err := c.Shown(t.Context()); err != nil || !bytes.Equal(shown, signed) {
 		t.Errorf("%v\n%s", err, shown)
 	}
-	resp, err := http.Get(s.URL + "/add-checkpoint") //nolint:noctx // a test
+	resp, err := http.Get(s.URL + "/add-checkpoint")
 	if err != nil || resp.StatusCode != http.StatusMethodNotAllowed {
 		t.Errorf("%v %v", resp.StatusCode, err)
 	}
