@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -72,8 +73,12 @@ func (o mirrorOptions) run(ctx context.Context, a *app, path string) error {
 		if err != nil {
 			return err
 		}
-		return a.result(mirrored{path, origin, c.Size, c.Size, c.Root},
+		err = a.result(mirrored{path, origin, c.Size, c.Size, c.Root},
 			line("%s holds the first %d entries of %s, root %s: verified", path, c.Size, origin, c.Root))
+		if err != nil {
+			return err
+		}
+		return witnessed(ctx, dir, policy)
 	}
 	if o.server == "" {
 		if o.server, o.caFile = binding.URL, binding.CAFile; binding.Origin != origin {
@@ -89,8 +94,31 @@ func (o mirrorOptions) run(ctx context.Context, a *app, path string) error {
 	if err != nil {
 		return err
 	}
-	return a.result(mirrored{path, origin, before.Size, now.Size, now.Root},
+	err = a.result(mirrored{path, origin, before.Size, now.Size, now.Root},
 		line("%s holds %d entries of %s, %d of them new, root %s", path, now.Size, origin, now.Size-before.Size, now.Root))
+	if err != nil {
+		return err
+	}
+	return witnessed(ctx, dir, policy)
+}
+
+// witnessed says when the mirror's checkpoint lacks witnesses that the policy demands.
+func witnessed(ctx context.Context, dir *mirror.Dir, policy verify.Policy) error {
+	note, err := dir.Checkpoint(ctx)
+	if err != nil {
+		return err
+	}
+	lines, err := policy.Cosignatures(note)
+	if err != nil {
+		return err
+	}
+	reached := policy.Reached(func(name string) bool {
+		return slices.ContainsFunc(lines, func(c verify.Cosigned) bool { return c.Name == name && c.State == verify.CosignedValid })
+	})
+	if !reached {
+		return try(fmt.Errorf("the checkpoint lacks witnesses that the policy demands: %w", errIncomplete), "run it again when they have answered")
+	}
+	return nil
 }
 
 // ledger finds which ledger is meant, and its key.

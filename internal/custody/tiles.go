@@ -2,12 +2,46 @@ package custody
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/custodyd/custodyd/internal/database"
 	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/ledger"
 )
+
+// LogCheckpoint gives the newest signed checkpoint, with the lines of the witnesses that
+// have cosigned it by now.
+func (s *Service) LogCheckpoint(ctx context.Context) ([]byte, error) {
+	note, err := s.Checkpoint(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return cosignedBy(ctx, s.db, s.cfg.Ledger.Key(), note)
+}
+
+// cosignedBy gives the cosigned form of a checkpoint, if there is one.
+func cosignedBy(ctx context.Context, db *database.DB, key ledger.VerifierKey, note []byte) ([]byte, error) {
+	plain, err := ledger.OpenCheckpoint(note, key)
+	if err != nil {
+		return nil, err
+	}
+	var kept database.Cosigned
+	err = db.View(ctx, func(tx *database.Tx) (err error) {
+		kept, err = tx.Cosigned(plain.Size)
+		return err
+	})
+	if errors.Is(err, database.ErrNotFound) {
+		return note, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if c, err := ledger.OpenCheckpoint(kept.Note, key); err != nil || c != plain {
+		return note, nil // the audit tells what is wrong with what was kept
+	}
+	return kept.Note, nil
+}
 
 // Tile gives a tile or a bundle of the tree under the newest signed checkpoint. It is
 // for everybody: envelopes say nothing about people or cases. What the tree does not
@@ -91,10 +125,13 @@ func NewTiles(ctx context.Context, db *database.DB, signer CheckpointSigner) (*T
 	if err != nil {
 		return nil, fmt.Errorf("tiles: %w", err)
 	}
+	if note, err = cosignedBy(ctx, db, signer.Key(), note); err != nil {
+		return nil, fmt.Errorf("tiles: %w", err)
+	}
 	return &Tiles{db, last.Size, note}, nil
 }
 
-// Checkpoint gives the signed note.
+// Checkpoint gives the signed note, cosigned as far as it was.
 func (t *Tiles) Checkpoint(context.Context) ([]byte, error) { return t.note, nil }
 
 // Tile gives the content of a tile or a bundle.

@@ -25,7 +25,7 @@ const (
 // SPEC: "This endpoint is mutable, so its headers SHOULD prevent caching beyond a few
 // seconds." (C2SP tlog-tiles)
 func (s *Server) logCheckpoint(c echo.Context) error {
-	note, err := s.custody.Checkpoint(c.Request().Context())
+	note, err := s.custody.LogCheckpoint(c.Request().Context())
 	if err != nil {
 		return err
 	}
