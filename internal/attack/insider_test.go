@@ -28,15 +28,12 @@ func (l *lab) edit(change func(*testing.T, *sql.DB)) {
 	db.SetMaxOpenConns(1)
 	type trigger struct{ name, text string }
 	var triggers []trigger
-	rows, err := db.QueryContext(l.t.Context(), "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-	must(l.t, err)
-	for rows.Next() {
+	each(l.t, db, "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'", func(scan func(...any) error) error {
 		var x trigger
-		must(l.t, rows.Scan(&x.name, &x.text))
+		err := scan(&x.name, &x.text)
 		triggers = append(triggers, x)
-	}
-	must(l.t, rows.Err())
-	must(l.t, rows.Close())
+		return err
+	})
 	for _, x := range triggers {
 		_, err := db.ExecContext(l.t.Context(), "DROP TRIGGER "+x.name)
 		must(l.t, err)
@@ -46,4 +43,16 @@ func (l *lab) edit(change func(*testing.T, *sql.DB)) {
 		_, err := db.ExecContext(l.t.Context(), x.text)
 		must(l.t, err)
 	}
+}
+
+// each reads all rows of a query.
+func each(t *testing.T, db *sql.DB, query string, row func(scan func(...any) error) error) {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), query)
+	must(t, err)
+	defer func() { must(t, rows.Close()) }()
+	for rows.Next() {
+		must(t, row(rows.Scan))
+	}
+	must(t, rows.Err())
 }

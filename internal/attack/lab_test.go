@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,7 +41,7 @@ func run(m *testing.M) (code int) {
 		}
 	}()
 	programs = filepath.Join(dir, "bin")
-	build := exec.CommandContext(context.Background(), "go", "build", "-o", programs+"/", "../../cmd/...") //nolint:gosec // our own
+	build := exec.CommandContext(context.Background(), "go", "build", "-o", programs+"/", "../../cmd/...")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
 		return 1
@@ -51,7 +52,7 @@ func run(m *testing.M) (code int) {
 
 // calm takes the immutable attribute, where root has set it, from what is below a folder.
 func calm(dir string) {
-	_ = exec.CommandContext(context.Background(), "chattr", "-R", "-f", "-i", dir).Run() //nolint:gosec // our own folder
+	_ = exec.CommandContext(context.Background(), "chattr", "-R", "-f", "-i", dir).Run()
 }
 
 // A lab is a service with its people, all on one folder: data is the service's,
@@ -133,7 +134,7 @@ func (l *lab) copy(t *testing.T) *lab {
 	t.Cleanup(func() { calm(c.dir) })
 	c.run("cp", "-a", l.dir, c.dir)
 	// cp does not take the immutable attribute along.
-	held, err := exec.CommandContext(t.Context(), "lsattr", "-R", l.path("data")).Output() //nolint:gosec // our own folder
+	held, err := exec.CommandContext(t.Context(), "lsattr", "-R", l.path("data")).Output()
 	must(t, err)
 	for line := range strings.Lines(string(held)) {
 		attributes, path, ok := strings.Cut(strings.TrimSpace(line), " ")
@@ -182,7 +183,7 @@ func (l *lab) program(env []string, name string, args ...string) result {
 	l.t.Helper()
 	ctx, cancel := context.WithTimeout(l.t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(programs, name), args...) //nolint:gosec // our own
+	cmd := exec.CommandContext(ctx, filepath.Join(programs, name), args...)
 	cmd.Dir, cmd.Env = l.dir, append(os.Environ(), env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -237,7 +238,7 @@ type daemon struct {
 // instead.
 func (l *lab) start(word, name string, args ...string) (*daemon, error) {
 	l.t.Helper()
-	d := &daemon{cmd: exec.CommandContext(context.WithoutCancel(l.t.Context()), filepath.Join(programs, name), args...), ended: make(chan error, 1)} //nolint:gosec // our own
+	d := &daemon{cmd: exec.CommandContext(context.WithoutCancel(l.t.Context()), filepath.Join(programs, name), args...), ended: make(chan error, 1)}
 	var stderr bytes.Buffer
 	out, err := d.cmd.StdoutPipe()
 	must(l.t, err)
@@ -277,7 +278,8 @@ func (d *daemon) stop(t *testing.T) {
 	t.Helper()
 	must(t, d.cmd.Process.Signal(syscall.SIGTERM))
 	select {
-	case <-d.ended:
+	case how := <-d.ended:
+		t.Log(how)
 	case <-time.After(time.Minute):
 		t.Fatalf("%s does not end", d.cmd.Path)
 	}
@@ -320,6 +322,35 @@ func (l *lab) down() {
 	l.t.Helper()
 	l.service.stop(l.t)
 	l.service = nil
+}
+
+// alarmed demands that the running service finds this by itself, writes nothing more,
+// and goes on to answer.
+func (l *lab) alarmed(code string) {
+	l.t.Helper()
+	var said string
+	for range 300 {
+		said = l.get("/readyz")
+		if strings.Contains(said, code) {
+			l.refused("examiner1", 7, "stopped", "case", "open", "--reference", "2026-0060", "--title", "T")
+			l.must("examiner1", "case", "list")
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	l.t.Fatalf("no alarm about %s: %s", code, said)
+}
+
+// get is what the service answers anybody.
+func (l *lab) get(path string) string {
+	l.t.Helper()
+	req, err := http.NewRequestWithContext(l.t.Context(), http.MethodGet, "http://"+l.address+path, nil)
+	must(l.t, err)
+	resp, err := http.DefaultClient.Do(req)
+	must(l.t, err)
+	body, err := io.ReadAll(resp.Body)
+	must(l.t, errors.Join(err, resp.Body.Close()))
+	return string(body)
 }
 
 // codes are the findings in a report as JSON, sorted, each once.

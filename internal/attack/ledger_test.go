@@ -22,16 +22,13 @@ type kept struct {
 func (l *lab) recompute(change func([]kept) []kept) {
 	l.t.Helper()
 	l.edit(func(t *testing.T, db *sql.DB) {
-		rows, err := db.QueryContext(t.Context(), "SELECT event_id, envelope, payload, signature FROM entries ORDER BY seq")
-		must(t, err)
 		var entries []kept
-		for rows.Next() {
+		each(t, db, "SELECT event_id, envelope, payload, signature FROM entries ORDER BY seq", func(scan func(...any) error) error {
 			var k kept
-			must(t, rows.Scan(&k.event, &k.envelope, &k.payload, &k.signature))
+			err := scan(&k.event, &k.envelope, &k.payload, &k.signature)
 			entries = append(entries, k)
-		}
-		must(t, rows.Err())
-		must(t, rows.Close())
+			return err
+		})
 		for _, s := range []string{"DELETE FROM entries", "DELETE FROM hashes", "DELETE FROM checkpoints"} {
 			_, err := db.ExecContext(t.Context(), s)
 			must(t, err)
@@ -44,7 +41,9 @@ func (l *lab) recompute(change func([]kept) []kept) {
 			e, err := ledger.ParseEnvelope(k.envelope)
 			must(t, err)
 			e.Payload, e.Sig = sha256.Sum256(k.payload), sha256.Sum256(k.signature)
+			at := e.Time
 			e = ledger.Next(head, heads[e.Case], e)
+			e.Time = at // the law would not have it go back
 			line := e.Bytes()
 			leaf := ledger.LeafHash(line)
 			head, heads[e.Case] = head.After(e, leaf), heads[e.Case].After(e, leaf)
@@ -77,7 +76,10 @@ var ledgerRows = []row{
 		attacker: "the database", does: "edits an entry",
 		caught: "the service itself, which reads its ledger again and again, and stops writing; the next start (no signature), `custodyd audit`, any receipt or bundle",
 		attack: func(l *lab) {
+			l.up("--audit-rate", "100000")
 			l.insider(`UPDATE entries SET payload = CAST(replace(CAST(payload AS TEXT), 'Office 3.12', 'Office 3.13') AS BLOB) WHERE seq = 6`)
+			l.alarmed("payload-hash")
+			l.down()
 			l.refuses(rewritten)
 			l.audit("payload-hash", "signature", "row-differs")
 		},
@@ -151,7 +153,10 @@ var ledgerRows = []row{
 		caught: "the service itself, in its next pass, and `custodyd audit`: the fold over the entries says otherwise",
 		not:    "the running service, until then",
 		attack: func(l *lab) {
+			l.up("--audit-rate", "100000")
 			l.insider(`UPDATE exhibits SET doc = replace(doc, 'Office 3.12', 'Office 3.13')`)
+			l.alarmed("row-differs")
+			l.down()
 			l.audit("row-differs")
 		},
 	},

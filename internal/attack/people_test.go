@@ -23,6 +23,8 @@ func (l *lab) invent() {
 		last := all[slices.IndexFunc(all, func(k kept) bool { return strings.Contains(string(k.payload), `"action":"copy.issued"`) })]
 		envelope, err := ledger.ParseEnvelope(last.envelope)
 		must(l.t, err)
+		newest, err := ledger.ParseEnvelope(all[len(all)-1].envelope)
+		must(l.t, err)
 		id, err := uuid.NewV7()
 		must(l.t, err)
 		event := evidence.Event{
@@ -35,7 +37,8 @@ func (l *lab) invent() {
 		must(l.t, err)
 		signature, err := key.Sign(l.t.Context(), identity.NamespaceEvent, payload)
 		must(l.t, err)
-		return append(all, kept{event: id[:], envelope: last.envelope, payload: payload, signature: signature})
+		envelope.Time = newest.Time
+		return append(all, kept{event: id[:], envelope: envelope.Bytes(), payload: payload, signature: signature})
 	})
 }
 
@@ -73,7 +76,7 @@ var peopleRows = []row{
 		},
 	},
 	{
-		attacker: "the lab itself", does: "seals a false image in the first place",
+		attacker: "everything, as the lab itself", does: "seals a false image in the first place",
 		caught: "the witness and the imaging tool's log, if they are honest",
 		not:    "the ledger, which keeps what people say and does not know what is true",
 		attack: func(l *lab) {

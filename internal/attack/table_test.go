@@ -5,15 +5,15 @@ import (
 	"testing"
 )
 
-// row is one row of the threat table: what the attacker has, what he does with it, who
-// catches him, who does not.
+// row is one row of the threat table: what somebody has and does with it, who catches
+// it, and who does not.
 type row struct {
 	attacker, does, caught, not string
 	attack                      func(*lab)
 	vouched                     func(*lab) // the same where an outside witness is asked
 }
 
-var table = slices.Concat(bundleRows, ledgerRows, storeRows, peopleRows, keyRows)
+var table = slices.Concat(bundleRows, ledgerRows, storeRows, keyRows, timeRows, peopleRows)
 
 func TestAttacks(t *testing.T) {
 	for _, r := range table {
