@@ -36,6 +36,13 @@
 //	                                      it tells of
 //	checkpoint signed                     it is with the signer, not in     Open signs the same checkpoint again
 //	                                      the database
+//	the payloads of a segment are put     payloads that no segment names    the next segment names its own, under the
+//	                                      yet                               next name if they are others
+//	the segment is put                    it is in the store, not noted     Open, or whoever finds the key taken, holds
+//	                                                                        it against the database and takes it up
+//	inside a Put of either                an upload that nobody knows       Open has the store forget it
+//	rebuild made the database             a ledger without the signer's     rebuild says what to move away, and is run
+//	                                      state or the marker: not served   again
 //
 // What the service notes for itself may be lost, and so may the store forget an
 // upload: then the intake begins again at its first byte.
@@ -48,6 +55,19 @@
 // An object is therefore always explained: its key is that of an intake, and
 // the intake was declared before the first byte. A read of content is an entry
 // before the first byte leaves.
+//
+// # Publication
+//
+// What is signed is put into the object store at once, under object lock, as segments
+// of package ledger: [Service.Close] waits for the last one. Config.MaxUnpublished bounds
+// what would be lost with the database; beyond it no entry is taken (nor is evidence
+// read, which would be one) until the store takes segments again. Segments are noted in
+// the transaction of the next entries, so nobody waits for that.
+//
+// Whoever puts a segment where one lies that the database does not hold, or starts on a
+// database that the store is ahead of, meets a [ConflictError]: the database was rolled
+// back, or two of them go on from one. A delete marker hides nothing from that. [Rebuild]
+// makes the database again from the store and the keys alone.
 //
 // # Suspects
 //
