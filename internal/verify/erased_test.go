@@ -130,6 +130,7 @@ func TestErased(t *testing.T) {
 				bag.Recompute()
 			}
 			r := judge(t, bag.Zip(t), verify.Options{Policy: &verify.Policy{Key: s.Key()}})
+			agrees(t, bag.Zip(t), &verify.Policy{Key: s.Key()}, r.Verdict)
 			named := strings.NewReplacer(fmt.Sprintf("entry %d", n), "N", fmt.Sprintf("entry %d", s.EntryOf("payload.erased", 0)), "E")
 			var got []string
 			for _, f := range r.Findings {

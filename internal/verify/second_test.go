@@ -51,10 +51,12 @@ var unseen = func() map[string]string {
 		"the name of the directory, which nobody signs": {"TestOtherTop"},
 		"the law of custody": {
 			"TestLaw/law", "TestNewer/what_stood_before_it", "TestDisclosureByService/three_hashes_that_differ",
-			"TestDisclosureByService/who_may_not", "TestDisclosureByService/a_closed_case",
+			"TestDisclosureByService/who_may_not", "TestDisclosureByService/a_closed_case", "TestErased/under_a_hold",
 		},
-		"by whose key a withheld payload is signed": {"TestDisclosureByService/a_stranger's_entry"},
-		"whether two principals have one key":       {"TestDisclosureByService/two_principals_of_one_key"},
+		"by whose key a withheld payload is signed":                  {"TestDisclosureByService/a_stranger's_entry"},
+		"what has to be left of what is erased":                      {"TestErased/still_there,_what_is_left_is_not"},
+		"by what number an erasure calls the entry, beside its hash": {"TestErased/another_entry"},
+		"whether two principals have one key":                        {"TestDisclosureByService/two_principals_of_one_key"},
 		"whether what the seal withholds was ever there": {
 			"TestDisclosureByService/an_entry_of_another_case", "TestDisclosureByService/an_entry_to_come",
 		},
