@@ -44,7 +44,7 @@ func newVerify(a *app) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.against, "against", "", "the bundle that a file is compared with")
 	f.BoolVar(&o.complete, "require-complete", false, "a bundle from which something is withheld is not enough: exit code 3")
-	f.StringVar(&o.policy, "policy", "", "policy file: which ledger you mean, and its key")
+	f.StringVar(&o.policy, "policy", "", "policy file: which ledger you mean, its key, and which witnesses and time stamps you demand")
 	return cmd
 }
 

@@ -72,7 +72,7 @@ func (s *process) get(path string, read func([]byte) error) {
 	must(s.t, err)
 	resp, err := http.DefaultClient.Do(req)
 	must(s.t, err)
-	defer resp.Body.Close() //nolint:errcheck // only read from
+	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	must(s.t, err)
 	must(s.t, read(body))
