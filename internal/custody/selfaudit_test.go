@@ -66,11 +66,11 @@ func audited(t *testing.T) *lab {
 	return l
 }
 
-// soon waits until something is so, or the test's time is over.
+// soon waits until something is so, for a minute at most.
 func soon(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for !is() {
-		if t.Context().Err() != nil {
+	for end := time.Now().Add(time.Minute); !is(); {
+		if time.Now().After(end) {
 			t.Fatal(what)
 		}
 		time.Sleep(time.Millisecond)

@@ -44,6 +44,8 @@ func (l *lab) audit() {
 	if diff := cmp.Diff(rows(l.t, state.All()), rows(l.t, projected)); diff != "" {
 		l.t.Errorf("projections are not what the entries say (-entries +rows):\n%s", diff)
 	}
+	// What the service does in the background stands in the database before it is signed.
+	soon(l.t, "not everything is signed", func() bool { return l.Stats().Entries >= int64(len(entries)) })
 	signed, err := l.Checkpoint(l.ctx())
 	must(l.t, err)
 	checkpoint, err := ledger.OpenCheckpoint(signed, l.signer.Key())
