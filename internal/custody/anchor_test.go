@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -311,4 +312,42 @@ func TestSlowAuthority(t *testing.T) {
 		t.Errorf("%+v", report)
 	}
 	s.down()
+}
+
+// From the bucket alone the time stamps come back, and are not asked for again.
+func TestRebuildAnchored(t *testing.T) {
+	s := newStamped(t, "lab2", "notary")
+	s.start()
+	want := s.until("anchored", func(r []custody.AnchorRound) bool {
+		return len(r) > 0 && brief(r[:1]) == "lab2 anchored, notary anchored" && told(r[0])
+	})
+	s.awaitObjects(1)
+	s.down()
+	s.lab = bare(t, s.dir)
+	r, err := s.rebuild(nil)
+	must(t, err)
+	if r.Anchored != 1 || len(r.Notes) != 0 {
+		t.Errorf("%+v", r)
+	}
+	s.up()
+	got := s.rounds()
+	if diff := cmp.Diff(want[0], got[0], cmp.Comparer(func(a, b evidence.Time) bool { return a.Time().Equal(b.Time()) })); diff != "" {
+		t.Error(diff)
+	}
+	s.audit()
+	s.down()
+	// An object that is not what the ledger tells of is not taken back.
+	s.lab = bare(t, s.dir)
+	for _, name := range []string{"ledger.db", "signer"} {
+		_ = os.Remove(s.path(name))
+	}
+	entry := *want[0].Stamps[0].Entry
+	path := s.path("objects", "objects", fmt.Sprintf("anchor-%016d", entry))
+	data, err := os.ReadFile(path)
+	must(t, err)
+	must(t, os.Chmod(path, 0o600))
+	must(t, os.WriteFile(path, bytes.Replace(data, []byte(`"authority":"lab2"`), []byte(`"authority":"lab3"`), 1), 0o600))
+	if r, err := s.rebuild(nil); err == nil && len(r.Notes) == 0 {
+		t.Errorf("restored %+v", r)
+	}
 }
