@@ -221,7 +221,7 @@ func (l *lab) readObject(key string) []byte {
 	defer content.Close() //nolint:errcheck // only read from
 	r, err := content.Range(l.ctx(), 0, o.Size)
 	must(l.t, err)
-	defer r.Close() //nolint:errcheck // only read from
+	defer r.Close()
 	data, err := io.ReadAll(r)
 	must(l.t, err)
 	return data
