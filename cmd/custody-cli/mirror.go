@@ -29,7 +29,8 @@ func newMirror(a *app) *cobra.Command {
 		Long: "mirror copies the ledger's envelopes, which name neither people nor cases, into DIR as C2SP tlog-tiles\n" +
 			"files. The checkpoint must be signed by the pinned key and go on from the one that DIR holds, and every\n" +
 			"file must lie under it; else nothing of it is written. Run it again, now and then: it copies what is new.\n" +
-			"A ledger that does not go on is a finding: both signed checkpoints are kept in DIR/forks.\n\n" +
+			"A ledger that does not go on is a finding: both signed checkpoints are kept in DIR/forks. While witnesses\n" +
+			"that the policy demands have not signed the checkpoint, the exit code is 3: run it again.\n\n" +
 			"It needs no sign-in. Without a set-up machine, name the service with --server and the ledger with --policy.",
 		Example: "  custody-cli mirror /srv/mirror/lab.example\n" +
 			"  custody-cli mirror mirror --server https://custody.lab.example --policy lab.policy\n" +
