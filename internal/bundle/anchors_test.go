@@ -132,7 +132,7 @@ func TestAnchorSource(t *testing.T) {
 		"an early note": func(a *bundle.Anchor) { a.Stamps[0].Authority = "" },
 	} {
 		src, _ := anchored(t)
-		change(&src.Anchors[rand.IntN(len(src.Anchors))]) //nolint:gosec // which one does not matter
+		change(&src.Anchors[rand.IntN(len(src.Anchors))])
 		if err := bundle.Write(t.Context(), &bytes.Buffer{}, src); err == nil {
 			t.Errorf("%s: was written", name)
 		}
