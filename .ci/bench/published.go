@@ -41,7 +41,7 @@ func published(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, p.objects.Close(), p.signer.Close(), os.Remove(filepath.Join(p.dir, "signer"))) }()
+	defer func() { err = errors.Join(err, p.objects.Close(), p.signer.Close(), os.Remove(filepath.Join(p.dir, "signer"))) }() //nolint:gosec // the caller names the directory
 	if err := p.fill(ctx, count); err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (l hashList) ReadHashes(indexes []int64) ([]ledger.Hash, error) {
 }
 
 func newPublishing(dir string) (*publishing, error) {
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	if err := os.Mkdir(dir, 0o700); err != nil { //nolint:gosec // the caller names the directory
 		return nil, err
 	}
 	p := &publishing{dir: dir, heads: map[ledger.CaseID]ledger.CaseHead{}}
@@ -86,7 +86,7 @@ func newPublishing(dir string) (*publishing, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "ledger.key"), []byte(skey+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "ledger.key"), []byte(skey+"\n"), 0o600); err != nil { //nolint:gosec // the same
 		return nil, err
 	}
 	if p.service, err = newKey(filepath.Join(dir, "service_key")); err != nil {

@@ -31,7 +31,7 @@ func carry(t *testing.T, from, to string, names ...string) {
 }
 
 // unlock lets a data directory be removed.
-func unlock(dir string) { _ = exec.Command("chattr", "-R", "-i", dir).Run() } //nolint:noctx // also after the test
+func unlock(dir string) { _ = exec.Command("chattr", "-R", "-i", dir).Run() }
 
 // TestRebuildCommand loses a data directory but for its keys and objects.
 func TestRebuildCommand(t *testing.T) {

@@ -183,7 +183,7 @@ func TestStoreAhead(t *testing.T) {
 		fork.down()
 		victim := labAt(t, clone(t, l.dir))
 		put(victim, fork.dir)
-		conflict(victim.open(victim.files()))
+		_ = conflict(victim.open(victim.files()))
 	})
 	t.Run("empty", func(t *testing.T) {
 		victim := bare(t, l.dir)
@@ -216,7 +216,7 @@ func TestStoreAhead(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		<-victim.Alarmed()
-		conflict(victim.Alarm())
+		_ = conflict(victim.Alarm())
 		_, err = victim.try("custodian1", theCase, exhibit("V-last"))
 		wantErr(t, err, custody.ErrStopped)
 		_, err = victim.Case(t.Context(), victim.people["auditor1"], theCase) // it can still be read

@@ -38,7 +38,7 @@ func Backup(ctx context.Context, path, to string) (b Backed, err error) {
 	if err := checkHeader(path); err != nil {
 		return b, err
 	}
-	f, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600) //nolint:gosec // the operator names the file
+	f, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
 		return b, err
 	}

@@ -83,7 +83,7 @@ func bulk(ctx context.Context, path string, m Meta, fill func(*Bulk) error) erro
 	if err := load(ctx, path, m, fill); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_RDWR, 0) //nolint:gosec // the operator names the file
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
