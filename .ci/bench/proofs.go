@@ -125,7 +125,7 @@ func filled(ctx context.Context, dir string, size int64) (*database.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	if err := os.Mkdir(dir, 0o700); err != nil { //nolint:gosec // the caller names the directory
 		return nil, err
 	}
 	db, err := database.Create(ctx, filepath.Join(dir, "ledger.db"), database.Meta{Origin: origin, VerifierKey: vkey})
