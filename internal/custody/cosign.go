@@ -189,7 +189,7 @@ func (s *Service) cosigned(ctx context.Context, note []byte) []byte {
 			case <-gate:
 				continue
 			case <-ctx.Done():
-			case <-s.ctx.Done():
+			case <-s.leaving:
 			}
 		}
 		merged, err := ledger.Cosigned(s.cfg.Ledger.Key(), s.cosigners.keys(), append([][]byte{note}, notes...)...)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"sync"
 	"time"
 
 	"github.com/custodyd/custodyd/internal/bundle"
@@ -97,12 +98,15 @@ func (s *Service) Export(ctx context.Context, c Caller, ref evidence.Name, o Exp
 	if err != nil {
 		return nil, err
 	}
-	cosigned := s.cosigned(ctx, receipt.Checkpoint)
-	checkpoint, err := ledger.OpenCheckpoint(cosigned, s.cfg.Ledger.Key())
+	var cosigned []byte
+	var outside sync.WaitGroup // witnesses and authorities are waited for side by side
+	outside.Go(func() { cosigned = s.cosigned(ctx, receipt.Checkpoint) })
+	anchors, err := s.anchored(ctx, receipt.Checkpoint, holder.ID)
+	outside.Wait()
 	if err != nil {
 		return nil, err
 	}
-	anchors, err := s.anchored(ctx, receipt.Checkpoint, holder.ID)
+	checkpoint, err := ledger.OpenCheckpoint(cosigned, s.cfg.Ledger.Key())
 	if err != nil {
 		return nil, err
 	}
