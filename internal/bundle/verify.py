@@ -1,19 +1,17 @@
-"""Check an export of a custody ledger with Python 3.11 or later alone: python3 -I verify.py BUNDLE [KEY]
-BUNDLE is the zip or its unpacked directory; KEY is the ledger's key, one line, which you have from elsewhere.
-If you doubt who gave you this file, take it from the program's public source. A line for each finding, the last one is
-the verdict; exit status 0 verified, 1 failed, 2 wrong call, 3 incomplete. The rules of custody are not judged here."""
+"""Check an export of a custody ledger with Python 3.11 or later alone, but for the rules of custody, witnesses and stamps:
+python3 -I verify.py BUNDLE [KEY], the zip or its directory, and the ledger's key, one line, which you have from elsewhere.
+Prints findings, then verified (exit 0), failed (1) or incomplete (3). In doubt, take this file from the public source."""
 import hashlib, json, pathlib, struct, sys, zipfile
 from base64 import b64decode, b64encode
-found, unchecked, keys, sealed, chains, ids, known, last = [], [], {}, {}, {}, set(), set(), (-1, "", "0" * 64)
-kinds = {"case.exported": "seal", "payload.erased": "erase", "person.enrolled": "keys", "person.revoked": "keys"}
+found, keys, sealed, chains, ids, known, last = [], {}, {}, {}, set(), set(), (-1, "", "0" * 64)
+kinds = {"case.exported": "seal", "payload.erased": "erase", "checkpoint.anchored": "anchor", "person.enrolled": "keys", "person.revoked": "keys"}
 def need(holds, where, problem): found.extend([] if holds else [ascii(f"{where}: {problem}")[1:-1]])
-def read(path): return (bundle / path).read_bytes()
-def sha256(data): return hashlib.sha256(data).hexdigest()
+def read(path): return known.add(path) or (bundle / path).read_bytes()
 def canonical(value): return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 def stop(kind, error, trace): print(*found, ascii(f"{where}: cannot be read: {error!r}")[1:-1], "failed", sep="\n")
 def walk(folder): return [file for item in folder.iterdir() for file in (walk(item) if item.is_dir() else [item])]
-P, L = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493  # Ed25519, RFC 8032, 5.1: field and order
-D, I = -121665 * pow(121666, -1, P) % P, pow(2, P // 4, P)  # the constant of the curve, and a root of -1
+P, L = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493  # Ed25519 (RFC 8032, 5.1): the field, the order
+D, I = -121665 * pow(121666, -1, P) % P, pow(2, P // 4, P)  # the constant of the curve, a root of -1
 def add(p, q):  # two points of the curve
     a, b = (p[1] - p[0]) * (q[1] - q[0]) % P, (p[1] + p[0]) * (q[1] + q[0]) % P
     c, d = 2 * p[3] * q[3] * D % P, 2 * p[2] * q[2] % P
@@ -22,8 +20,7 @@ def point(text):  # from its one spelling: y, and whether x is odd
     y, odd = int.from_bytes(text, "little") % 2**255, text[31] >> 7
     square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
     r = pow(square, (P + 3) // 8, P)
-    x = next(x for x in (r, -r % P, r * I % P, -r * I % P) if x * x % P == square and x % 2 == odd and y < P)
-    return x, y, 1, x * y % P
+    return next((x, y, 1, x * y % P) for x in (r, -r % P, r * I % P, -r * I % P) if x * x % P == square and x % 2 == odd and y < P)
 def ed25519(key, message, signature):  # whether R = s * B - k * A, where B is the base point and A the key
     (x, y, _, t), base, total = point(key), point(b"\x58" + b"\x66" * 31), (0, 1, 1, 0)
     k = int.from_bytes(hashlib.sha512(signature[:32] + key + message).digest(), "little") % L
@@ -46,70 +43,57 @@ def root_of(leaf, at, size, way):  # of the tree, from a leaf and the hashes bes
     if at < half: return hashlib.sha256(b"\1" + root_of(leaf, at, half, rest) + way[-1]).digest()
     return hashlib.sha256(b"\1" + way[-1] + root_of(leaf, at - half, size - half, rest)).digest()
 if not 2 <= len(sys.argv) <= 3: sys.exit(print(__doc__) or 2)
-where, bundle, sys.excepthook = sys.argv[1], pathlib.Path(sys.argv[1]), stop  # what cannot be read ends the check
-if bundle.is_file(): [bundle] = zipfile.Path(bundle).iterdir()
-paths = {str(file)[len(str(bundle)):].strip("/"): file for file in walk(bundle)}  # 1. Every file is listed, no other is
-sums = {name: hashlib.file_digest(file.open("rb"), "sha256").hexdigest() for name, file in paths.items()}
-listed = sorted((read("manifest-sha256.txt") + read("tagmanifest-sha256.txt")).decode().splitlines())
-need(listed == sorted(f"{sums[name]}  {name}" for name in sums if name[:3] != "tag"), where, "the manifests do not fit")
-need(len(walk(bundle)) == len(sums), where, "a file is there twice")
-where, note = "data/checkpoint", read("data/checkpoint")  # 2. The summary of all entries is signed with the ledger's key
-own = read("data/ledger.vkey").decode().removesuffix("\n")
-key, (text, _, signatures) = (sys.argv + [own])[2], note.partition(b"\n\n")
+where, sys.excepthook, unchecked = sys.argv[1], stop, ["whose key this is: not checked, none was given"] * (len(sys.argv) < 3)
+[bundle] = [pathlib.Path(where)] if pathlib.Path(where).is_dir() else zipfile.Path(where).iterdir()
+files = {str(file)[len(str(bundle)):].strip("/"): file for file in walk(bundle)}  # 1. Every file is listed, no other is
+sums = {name: hashlib.file_digest(file.open("rb"), "sha256").hexdigest() for name, file in files.items()}
+rows = sorted((read("manifest-sha256.txt") + read("tagmanifest-sha256.txt")).decode().splitlines()), len(walk(bundle))
+here = sorted(f"{sums[name]}  {name}" for name in sums if name != "tagmanifest-sha256.txt"), len(sums)
+need(rows == here, where, "holds other files than its manifests list, or one twice")
+where, note, own = "data/checkpoint", read("data/checkpoint"), read("data/ledger.vkey").decode().removesuffix("\n")
+key, (text, _, signatures) = (sys.argv + [own])[2], note.partition(b"\n\n")  # 2. The ledger's key signed the checkpoint
 (origin, size, root), (name, mark, public) = text.decode().split("\n"), key.split("+", 2)
 ours = [s[4:] for s in (b64decode(row.split()[2]) for row in signatures.splitlines()) if s[:4].hex() == mark]
-need(name == origin and ed25519(b64decode(public)[1:], text + b"\n", ours[0]), where, "is not signed with the key")
-need(key == own, "data/ledger.vkey", "is not the key that was asked for")
-where, size = "data/entries.jsonl", int(size)  # 3. The newest entry is the export; it says what was left out of the bundle
-*lines, rest = read("data/entries.jsonl").split(b"\n")
-seal = json.loads(read(f"data/payloads/{size - 1}.json"))
-need(json.loads(lines[-1])["seq"] == size - 1 and seal["action"] == "case.exported" and not rest, where, "ends elsewhere")
+need(ed25519(b64decode(public)[1:], text + b"\n", ours[0]) and (key, name) == (own, origin), where, "is not signed with it")
+where, size, (*lines, rest) = "data/entries.jsonl", int(size), read("data/entries.jsonl").split(b"\n")
+seal = json.loads(read(f"data/payloads/{size - 1}.json"))  # 3. The checkpoint ends with the export, the newest entry
+need(json.loads(lines[-1])["seq"] == size - 1 and seal["action"] == "case.exported" and not rest, where, "ends early")
 unnamed, withheld = seal["body"].get("pseudonymous"), {row["entry"] for row in seal["body"].get("withheld", [])}
 if unnamed: keys = {row.split()[0]: row.split(" ", 2)[2] for row in read("data/allowed_signers").decode().splitlines()}
 erasing = [json.loads(line)["seq"] for line in lines if b'"type":"erase"' in line]
-erased = {b["entry"]: b["residue"] for b in (json.loads(read(f"data/payloads/{seq}.json"))["body"] for seq in erasing)}
+erased = {b["leaf"]: b["residue"] for b in (json.loads(read(f"data/payloads/{seq}.json"))["body"] for seq in erasing)}
 for line in lines:  # 4. Every entry follows those before it, stands in the checkpoint, and is signed by its actor
     e, leaf, (before, time, prev) = json.loads(line), hashlib.sha256(b"\0" + line).digest(), last
     seq, where, (cseq, cprev) = e["seq"], f"entry {e['seq']}", chains.get(e["case"], (0, "0" * 64))
     last, chains[e["case"]] = (seq, e["time"], leaf.hex()), (cseq + 1, leaf.hex())
     print(where, "of", size, end="\r", file=sys.stderr)
     need(before < seq and time <= e["time"] and (e["prev"] == prev or before + 1 < seq), where, "is out of order")
-    files = [f"data/proofs/{seq}.tlog-proof", f"data/payloads/{seq}.json.sig", f"data/payloads/{seq}.json"]
-    proof, armoured = read(files[0]), read(files[1])
+    path = f"data/payloads/{seq}.json"
+    proof, armoured = read(f"data/proofs/{seq}.tlog-proof"), read(path + ".sig")
     way = [b64decode(hash) for hash in proof.partition(b"\n\n")[0].split(b"\n")[3:]]
     must = [b"c2sp.org/tlog-proof@v1", b"extra " + b64encode(line), b"index %d" % seq, *map(b64encode, way), b"", note]
-    good = proof == b"\n".join(must) and root_of(leaf, seq, size, way) == b64decode(root)
-    need(good, where, "does not stand in the checkpoint")
-    gone = seq in withheld or unnamed and e["type"] == "keys" or seq in erased and files[2] not in sums
-    payload = b"" if gone else read(files[2])
-    event, files = erased.get(seq) if gone else json.loads(payload), files[:3 - gone]
-    known.update(files)
-    must = dict(e, cprev=cprev, cseq=cseq, log=origin, sig=sha256(armoured), v=1)
-    if not gone: must.update(payload=sha256(payload))
+    need(proof == b"\n".join(must) and root_of(leaf, seq, size, way) == b64decode(root), where, "is not in the checkpoint")
+    gone = seq in withheld or unnamed and e["type"] == "keys" or leaf.hex() in erased and path not in sums
+    event = erased.get(leaf.hex()) if gone else json.loads(payload := read(path))
+    must = dict(e, cprev=cprev, cseq=cseq, log=origin, payload=sums.get(path, e["payload"]), sig=sums[path + ".sig"], v=1)
     if event: must.update(case=event["case"], type=kinds.get(event["action"], "event"))
-    need(canonical(must) == line and len(e) == 11, where, "is not what its payload, its signature and its case say")
-    need(e["case"] in ("0" * 32, seal["case"]), where, "is of another case")
+    need(canonical(must) == line and len(e) == 11 and e["case"] in ("0" * 32, seal["case"]), where, "is not what it must be")
     body = event["body"] if event else {}
     for o in body.get("objects", []): sealed[f"{o['role'][:3]} {body['exhibit']}-{body['number']}"] = o["sha256"]
     if gone: continue
-    good = canonical(event) == payload and event["log"] == origin and event["id"] not in ids and event["v"] > 0
-    need(good, where, "has a payload in another form, of another ledger, or used before")
-    ids.add(event["id"])
-    if event["v"] > 1: unchecked.append(f"{where}: its payload: not checked, it is of a newer version")
-    key = keys.get(event["actor"], "") if keys else body["key"]  # the first entry brings the service's own
+    need(canonical(event) == payload and event["log"] == origin and event["id"] not in ids and event["v"] > 0, where, "has a payload of no use")
+    unchecked += [f"{where}: its payload: not checked, it is of a newer version"] * (event["v"] > 1)
+    key = keys.get(event["actor"]) if keys else body["key"]  # the first entry brings the service's own
     need(key and signed(key, payload, armoured), where, "is not signed with a key that was its actor's then")
     if e["type"] == "keys": keys[body["principal"]] = body.get("key", "")  # none: revoked
-    ends = [{"entries": n, "head": head} for n, head in ((cseq, cprev), chains["0" * 32])]
-    need(e["type"] != "seal" or [body["chain"], body["system"]] == ends, where, "does not say where the chains end")
-copies = {name for name in sums if name[5:8] in ("con", "fil", "log", "mid")}  # 5. What lies there of copies was sealed
-here = {f"{name[5:8]} {name.split('/')[2].rpartition('.')[0]}": sums[name] for name in copies}
+    if e["type"] == "seal": need([*body["chain"].values(), *body["system"].values()] == [cseq, cprev, *chains["0" * 32]], where, "ends elsewhere")
+    ids.add(event["id"])
+kept = {f"{n[5:8]} {n.split('/')[2].rpartition('.')[0]}": n for n in sums if n[5:8] in ("con", "fil", "log", "mid")}
 promised = {f"con {copy['exhibit']}-{copy['number']}" for copy in seal["body"].get("contents", [])}
-wanted = {name for name in sealed if name[:3] != "con" or name in promised}
-good = here.items() <= sealed.items() and (here.keys() == wanted or withheld and here.keys() <= wanted)
-need(good, where, "the copies are not what was sealed")
-others = {name for name in sums if name not in known | copies and not name.startswith("data/anchors/")}
-need(len(others) == 12 + ("data/verify.py" in others), where, "something is missing, or lies there that has no place")
-if len(sys.argv) < 3: unchecked.append("whose key this is: not checked: " + own)
-verdict, status = ("failed", 1) if found else ("incomplete", 3) if unchecked else ("verified", 0)
-print(*found, *unchecked, verdict, sep="\n")
-sys.exit(status)
+wanted = {name for name in sealed if name[:3] != "con" or name in promised}  # 5. What lies there of copies was sealed
+need(all(sealed.get(name) == sums[path] for name, path in kept.items()), "the copies", "are not what was sealed")
+need(kept.keys() == wanted or withheld and wanted > kept.keys(), "the copies", "are more or fewer than were sealed")
+others = [n for n in sums.keys() - known - set(kept.values()) if n[:13] != "data/anchors/"]
+need(len(others) == 7 - bool(unnamed) + ("data/verify.py" in sums), "the bundle", "has files that no bundle has, or lacks some")
+print(*found, *unchecked, "failed" if found else "incomplete" if unchecked else "verified", sep="\n")
+sys.exit(1 if found else 3 if unchecked else 0)

@@ -95,3 +95,46 @@ func agrees(t *testing.T, packed []byte, policy *verify.Policy, ours verify.Verd
 		t.Errorf("verify.py says %s, not %s:\n%s", theirs, ours, out)
 	}
 }
+
+// TestSecondIsShort: verify.py can be read aloud, and needs nothing but Python.
+func TestSecondIsShort(t *testing.T) {
+	text, err := os.ReadFile(program())
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	if len(lines) >= 100 {
+		t.Errorf("%d lines", len(lines))
+	}
+	for i, line := range lines {
+		if len(line) > 150 {
+			t.Errorf("line %d has %d columns", i+1, len(line))
+		}
+	}
+	const names = `import ast, sys
+for node in ast.walk(ast.parse(open(sys.argv[1]).read())):
+    for name in [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module] if isinstance(node, ast.ImportFrom) else []:
+        assert name.split(".")[0] in sys.stdlib_module_names, name`
+	if out, err := exec.CommandContext(t.Context(), "python3", "-c", names, program()).CombinedOutput(); err != nil {
+		t.Errorf("it imports more than the standard library: %v\n%s", err, out)
+	}
+}
+
+// TestSecondVerified: a bundle with everything in it, packed and unpacked, with and without
+// a key from elsewhere.
+func TestSecondVerified(t *testing.T) {
+	story, other := tell(t, "W2", "W3"), tell(t)
+	packed := filepath.Join(t.TempDir(), "case.zip")
+	if err := os.WriteFile(packed, story.packed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{packed, story.bag.WriteTo(t)} {
+		for want, policy := range map[verify.Verdict]*verify.Policy{verify.Verified: &story.policy, verify.Incomplete: nil, verify.Failed: &other.policy} {
+			if verdict, out := second(t, path, policy); verdict != want {
+				t.Errorf("%s, not %s:\n%s", verdict, want, out)
+			}
+		}
+	}
+	golden, policy := golden(t)
+	agrees(t, golden, &policy, verify.Verified)
+}
