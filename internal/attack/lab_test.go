@@ -63,6 +63,7 @@ type lab struct {
 	address string   // the service's, the same in every copy of a lab
 	vkey    string   // the ledger's verifier key
 	with    []string // further flags of the service
+	env     []string // and variables
 	service *daemon
 
 	elsewhere []string // how the witness is started; STATE is its folder
@@ -239,6 +240,7 @@ type daemon struct {
 func (l *lab) start(word, name string, args ...string) (*daemon, error) {
 	l.t.Helper()
 	d := &daemon{cmd: exec.CommandContext(context.WithoutCancel(l.t.Context()), filepath.Join(programs, name), args...), ended: make(chan error, 1)}
+	d.cmd.Env = append(os.Environ(), l.env...)
 	var stderr bytes.Buffer
 	out, err := d.cmd.StdoutPipe()
 	must(l.t, err)
@@ -279,7 +281,7 @@ func (d *daemon) stop(t *testing.T) {
 	must(t, d.cmd.Process.Signal(syscall.SIGTERM))
 	select {
 	case how := <-d.ended:
-		t.Log(how)
+		t.Log("it ended:", strings.Count(how.Error(), "\n"), "lines of log")
 	case <-time.After(time.Minute):
 		t.Fatalf("%s does not end", d.cmd.Path)
 	}
@@ -376,7 +378,11 @@ func codes(t *testing.T, report string) []string {
 // from them; without any, that it finds nothing.
 func (l *lab) audit(want ...string) {
 	l.t.Helper()
-	r := l.program(nil, "custodyd", append([]string{"audit", "--data", l.path("data"), "--contents", "--json"}, l.auditFlags()...)...)
+	args := []string{"audit", "--data", l.path("data"), "--contents", "--json"}
+	if i := slices.Index(l.with, "--s3-endpoint"); i >= 0 {
+		args = append(args, l.with[i:i+5]...) // those of the store
+	}
+	r := l.program(l.env, "custodyd", args...)
 	found := codes(l.t, r.stdout)
 	if missing(found, want) {
 		l.t.Fatalf("the audit found %v, want %v\n%s\n%s", found, want, r.stdout, r.stderr)
@@ -385,9 +391,6 @@ func (l *lab) audit(want ...string) {
 		l.t.Fatalf("the audit's exit code is %d, want %d\n%s", r.code, wantCode, r.stderr)
 	}
 }
-
-// auditFlags are those of the service that the audit has too.
-func (l *lab) auditFlags() []string { return nil }
 
 // missing tells whether a finding that was wanted is not there, or one where none was.
 func missing(found, want []string) bool {

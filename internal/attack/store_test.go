@@ -8,7 +8,7 @@ import (
 var storeRows = []row{
 	{
 		attacker: "the store", does: "changes or swaps an object",
-		caught: "`verify` online and every whole fetch: a finding blocks the copy; `audit --contents`",
+		caught: "in a bucket nobody: the ledger names versions, and `audit` tells of others; in a directory `verify` online and every whole fetch: a finding blocks the copy; `audit --contents`",
 		not:    "anybody, until then",
 		attack: func(l *lab) {
 			calm(l.path("data"))
@@ -27,6 +27,7 @@ var storeRows = []row{
 			l.refused("analyst1", 1, "finding", "copy", "fetch", "2026-0042/E-001/W1", "-o", l.path("w.dd"))
 			l.refused("analyst1", 6, "finding", "copy", "fetch", "2026-0042/E-001/W1", "-o", l.path("w.dd"))
 		},
+		bucket: swapVersions,
 	},
 	{
 		attacker: "the store", does: "deletes an object, or a version of one",
@@ -42,5 +43,6 @@ var storeRows = []row{
 			l.up()
 			l.refused("examiner1", 1, "there are findings", "verify", "2026-0042/E-001/M1")
 		},
+		bucket: deleteVersions,
 	},
 }

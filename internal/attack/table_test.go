@@ -10,7 +10,8 @@ import (
 type row struct {
 	attacker, does, caught, not string
 	attack                      func(*lab)
-	vouched                     func(*lab) // the same where an outside witness is asked
+	vouched                     func(*lab)       // the same where an outside witness is asked
+	bucket                      func(*testing.T) // the same on a real S3 server
 }
 
 var table = slices.Concat(bundleRows, ledgerRows, storeRows, keyRows, timeRows, peopleRows)
@@ -18,6 +19,9 @@ var table = slices.Concat(bundleRows, ledgerRows, storeRows, keyRows, timeRows, 
 func TestAttacks(t *testing.T) {
 	for _, r := range table {
 		t.Run(r.attacker+" "+r.does, func(t *testing.T) { r.attack(begin(t)) })
+		if r.bucket != nil {
+			t.Run(r.attacker+" "+r.does+", in a bucket", r.bucket)
+		}
 		if r.vouched != nil {
 			t.Run(r.attacker+" "+r.does+", witnessed", func(t *testing.T) { r.vouched(beginVouched(t)) })
 		}
