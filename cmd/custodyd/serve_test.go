@@ -23,6 +23,7 @@ func TestServeRefuses(t *testing.T) {
 	}
 	defer taken.Close() //nolint:errcheck // only listened on
 	dir := filepath.Join(t.TempDir(), "data")
+	t.Cleanup(func() { unlock(dir) })
 	for _, row := range []struct {
 		in   string
 		args []string
@@ -33,6 +34,7 @@ func TestServeRefuses(t *testing.T) {
 		{"--retain-days 99999999: want 1 to", []string{"--retain-days", "99999999"}},
 		{"--session 0s: want", []string{"--session", "0"}},
 		{"--drain -1s: want", []string{"--drain", "-1s"}},
+		{"--authority tsa: open none.pem", []string{"--authority", "tsa http://tsa.example none.pem"}},
 	} {
 		code, stdout, stderr := p.run(append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0"}, row.args...)...)
 		if code != exitError || !strings.Contains(stderr, row.in) {
