@@ -52,6 +52,9 @@ func (p program) run(args ...string) (code int, stdout, stderr string) {
 // serve starts the service and waits until it says where it is. stop ends it.
 func (p program) serve(dir string) (stop func()) {
 	p.t.Helper()
+	p.t.Cleanup(func() { // what keeps the objects from being removed with the test
+		_ = exec.Command("chattr", "-R", "-f", "-i", dir).Run()
+	})
 	cmd := exec.CommandContext(p.t.Context(), p.path, "serve", "--data", dir, "--listen", "127.0.0.1:0")
 	out, err := cmd.StdoutPipe()
 	if err != nil {

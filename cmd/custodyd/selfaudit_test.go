@@ -72,7 +72,7 @@ func get(ctx context.Context, t *testing.T, url string) (status int, body string
 	must(t, err)
 	response, err := http.DefaultClient.Do(r)
 	must(t, err)
-	defer response.Body.Close() //nolint:errcheck // only read from
+	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	must(t, err)
 	return response.StatusCode, string(text)
