@@ -86,6 +86,9 @@ func (a *audit) explainPublished(ctx context.Context, o objectstore.Object, err 
 	if err == nil {
 		_, err = segment.Verify(a.cfg.Key)
 	}
+	if err == nil && segment.From != from {
+		err = fmt.Errorf("it is the segment from %d", segment.From)
+	}
 	if err != nil {
 		return CodeObjectUnknown, err.Error()
 	}
