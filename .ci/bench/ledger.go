@@ -26,8 +26,7 @@ func (b *bench) ledgerRows(ctx context.Context) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	proven, err := b.proofRows(ctx)
-	return append([]row{appended, checked}, proven...), err
+	return []row{appended, checked}, nil
 }
 
 func (b *bench) appendRow(ctx context.Context) (row, error) {

@@ -1,7 +1,8 @@
 // Command bench measures custodyd beside what a lab would use instead, in one run
 // on one machine, and prints one table: work, ours, alternative, ratio, goal.
 //
-//	bench table [GROUP...]    groups: directory s3 memory digest ledger; all without a name
+//	bench table [GROUP...]    groups: directory s3 memory digest ledger proofs export
+//	                          rebuild; all without a name
 //
 // The environment says how much and where:
 //
@@ -42,6 +43,10 @@
 // The full check reads the file of envelopes; the reference in Python checks the
 // same of a tenth of the entries, and both have to find the right root.
 //
+// An export is timed without making the case, from the seal to the last byte; verification
+// checks every signature, and both stand beside as many plain Ed25519 checks on all cores.
+// verify.py is the one that the bundle brings. A rebuild is the whole command.
+//
 // # Floors
 //
 // One pass of Go's SHA-256, and of MD5, over the cached file on one core, and what
@@ -61,13 +66,17 @@ import (
 // parts are what runs as a process of its own, so that it starts with an empty
 // heap, or none of its heap is left to others.
 var parts = map[string]func(ctx context.Context, args []string, out io.Writer) error{
-	"table":     table,     // [GROUP...]
-	"pass":      pass,      // md5|sha256 FILE: plain, on one core
-	"digest":    digests,   // FILE: MD5, SHA-1 and SHA-256 as the product does it
-	"append":    appends,   // DIR ENTRIES WRITERS
-	"entries":   entries,   // ENTRIES FILE: write a ledger
-	"check":     check,     // FILE: check it
-	"published": published, // DIR ENTRIES: the keys and the store of a ledger that is lost
+	"table":      table,      // [GROUP...]
+	"pass":       pass,       // md5|sha256 FILE: plain, on one core
+	"digest":     digests,    // FILE: MD5, SHA-1 and SHA-256 as the product does it
+	"append":     appends,    // DIR ENTRIES WRITERS
+	"entries":    entries,    // ENTRIES FILE: write a ledger
+	"check":      check,      // FILE: check it
+	"proofs":     proofs,     // DIR ENTRIES: from a database
+	"export":     exports,    // DIR ENTRIES FILE: the bundle of a case
+	"judge":      judged,     // FILE KEY: verify it
+	"signatures": signatures, // COUNT: plain Ed25519 on all cores
+	"published":  published,  // DIR ENTRIES: the keys and the store of a ledger that is lost
 }
 
 func main() {

@@ -48,6 +48,9 @@ var groups = []group{
 	{"memory", (*bench).memoryRows},
 	{"digest", (*bench).digestRows},
 	{"ledger", (*bench).ledgerRows},
+	{"proofs", (*bench).proofRows},
+	{"export", (*bench).exportRows},
+	{"rebuild", (*bench).rebuildRows},
 }
 
 // table measures the named groups, or all, and prints what came out. A group that
