@@ -32,7 +32,7 @@ func exports(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := os.Mkdir(args[0], 0o700); err != nil {
+	if err := os.Mkdir(args[0], 0o700); err != nil { //nolint:gosec // The table names it.
 		return err
 	}
 	l, err := newLedger(ctx, args[0])
@@ -122,8 +122,8 @@ func signatures(_ context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	message := func(i int) []byte {
-		return binary.BigEndian.AppendUint64(bytes.Repeat([]byte("SSHSIG and so on"), 6), uint64(i))
-	} //nolint:gosec // a number
+		return binary.BigEndian.AppendUint64(bytes.Repeat([]byte("SSHSIG and so on"), 6), uint64(i)) //nolint:gosec // not negative
+	}
 	signed := make([][]byte, count)
 	for i := range signed {
 		signed[i] = ed25519.Sign(private, message(i))
