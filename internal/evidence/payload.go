@@ -44,12 +44,12 @@ type Event struct {
 // Kind tells what happened.
 func (e Event) Kind() Kind { return e.Body.kind() }
 
-// wire is the JSON shape of an event; its members stand sorted.
-type wire struct {
+// wire is the JSON shape of an event, with its body as B.
+type wire[B any] struct {
 	Action     Kind               `json:"action"`
 	Actor      identity.Principal `json:"actor"`
 	At         Time               `json:"at"`
-	Body       json.RawMessage    `json:"body"`
+	Body       B                  `json:"body"`
 	Case       CaseID             `json:"case"`
 	ID         uuid.UUID          `json:"id"`
 	Log        string             `json:"log"`
@@ -70,18 +70,11 @@ func (e Event) Encode() ([]byte, error) {
 }
 
 func (e Event) encode() ([]byte, error) {
-	body, err := json.Marshal(e.Body)
+	encoded, err := e.json()
 	if err != nil {
-		return nil, fmt.Errorf("encode %s: %w", e.Kind(), err)
+		return nil, err
 	}
-	whole, err := json.Marshal(wire{
-		Action: e.Kind(), Actor: e.Actor, At: e.At, Body: body, Case: e.Case, ID: e.ID, Log: e.Log,
-		OnBehalfOf: e.OnBehalfOf, Salt: e.Salt, Seen: e.Seen, Tool: e.Tool, V: Version,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("encode %s: %w", e.Kind(), err)
-	}
-	canonical, err := jcs.Transform(whole)
+	canonical, err := jcs.Transform(encoded)
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", e.Kind(), err)
 	}
@@ -89,6 +82,21 @@ func (e Event) encode() ([]byte, error) {
 		return nil, field("payload", "is %d bytes, more than %d", len(canonical), MaxPayload)
 	}
 	return canonical, nil
+}
+
+// json gives the event as JSON whose members are not yet in order.
+func (e Event) json() ([]byte, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(wire[Body]{
+		Action: e.Kind(), Actor: e.Actor, At: e.At, Body: e.Body, Case: e.Case, ID: e.ID, Log: e.Log,
+		OnBehalfOf: e.OnBehalfOf, Salt: e.Salt, Seen: e.Seen, Tool: e.Tool, V: Version,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", e.Kind(), err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // Parse reads a payload. Anything but the canonical form of a well-formed event
@@ -100,7 +108,7 @@ func Parse(payload []byte) (Event, error) {
 	if !utf8.Valid(payload) {
 		return Event{}, field("payload", "is not UTF-8")
 	}
-	var w wire
+	var w wire[json.RawMessage]
 	if err := decodeStrict(payload, &w, ""); err != nil {
 		return Event{}, err
 	}
@@ -125,8 +133,14 @@ func Parse(payload []byte) (Event, error) {
 	// Encoding again catches everything a JSON decoder forgives: duplicate and
 	// differently cased members, other spellings of strings and numbers,
 	// members that stand there empty, white space, order.
-	again, err := e.encode()
+	again, err := e.json()
 	if err != nil {
+		return Event{}, err
+	}
+	if isCanonical(payload, again) {
+		return e, nil
+	}
+	if again, err = e.encode(); err != nil {
 		return Event{}, err
 	}
 	if !bytes.Equal(again, payload) {
