@@ -80,7 +80,7 @@ for line in lines:  # 4. Every entry follows those before it, stands in the chec
     need(canonical(must) == line and len(e) == 11 and e["case"] in ("0" * 32, seal["case"]), where, "is not what it must be")
     body = event["body"] if event else {}
     for o in body.get("objects", []): sealed[f"{o['role'][:3]} {body['exhibit']}-{body['number']}"] = o["sha256"]
-    if gone: continue
+    if gone: print(f"{where}: its payload is withheld or erased"); continue
     need(canonical(event) == payload and event["log"] == origin and event["id"] not in ids and event["v"] > 0, where, "has a payload of no use")
     unchecked += [f"{where}: its payload: not checked, it is of a newer version"] * (event["v"] > 1)
     key = keys.get(event["actor"]) if keys else body["key"]  # the first entry brings the service's own
