@@ -64,6 +64,11 @@ var bundleRows = []row{
 		},
 	},
 	{
+		attacker: "a bundle", does: "leaves a payload out, as if it were withheld",
+		caught: "the same: what is withheld stands in the seal, which the service has signed",
+		attack: func(l *lab) { l.verify(l.tamper(`rm payloads/6.json`), "payload-missing") },
+	},
+	{
 		attacker: "a bundle", does: "strips a signature",
 		caught: "the same",
 		attack: func(l *lab) { l.verify(l.tamper(`rm payloads/6.json.sig`), "signature-missing") },

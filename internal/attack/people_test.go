@@ -76,6 +76,30 @@ var peopleRows = []row{
 		},
 	},
 	{
+		attacker: "everything, as the lab itself", does: "withholds or erases what is awkward",
+		caught: "the verdict, which says what is not there, on whose word and why; `verify --require-complete` takes nothing less than all",
+		not:    "anybody, as to what it said",
+		attack: func(l *lab) {
+			l.up()
+			l.must("examiner1", "export", "2026-0042", "--pseudonymous", "--withhold", "6=privileged", "-o", l.path("less.zip"))
+			l.down()
+			l.verify(l.path("less.zip"))
+			if r := l.cli("examiner1", "verify", l.path("less.zip")); !strings.Contains(r.stdout+r.stderr, "privileged") {
+				l.t.Fatalf("the verdict does not say what is withheld: %s%s", r.stdout, r.stderr)
+			}
+			l.refused("examiner1", 3, "", "verify", "--require-complete", l.path("less.zip"))
+			l.up()
+			l.must("examiner1", "erase", "2026-0042", "6", "--authority", "Court of Graz", "--reason", "awkward", "--yes")
+			l.must("examiner1", "export", "2026-0042", "-o", l.path("erased.zip"))
+			l.down()
+			l.audit()
+			l.verify(l.path("erased.zip"))
+			if r := l.cli("examiner1", "verify", l.path("erased.zip")); !strings.Contains(r.stdout+r.stderr, "Court of Graz") {
+				l.t.Fatalf("the verdict does not say what is erased: %s%s", r.stdout, r.stderr)
+			}
+		},
+	},
+	{
 		attacker: "everything, as the lab itself", does: "seals a false image in the first place",
 		caught: "the witness and the imaging tool's log, if they are honest",
 		not:    "the ledger, which keeps what people say and does not know what is true",
