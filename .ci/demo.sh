@@ -2,8 +2,9 @@
 #
 # demo.sh - the whole story on one machine: a service on an empty directory, an
 # image sealed, proven online and offline, worked on as a copy only, and a
-# tampered bundle caught. IMAGE=file takes that file instead of a small file
-# system that is made here; "demo.sh s3" puts the objects on a real S3 server.
+# tampered bundle caught; an outside witness looks on, and the lost ledger comes back
+# from the store. IMAGE=file takes that file instead of a small file system that is
+# made here; "demo.sh s3" puts the objects on a real S3 server.
 set -euo pipefail
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
@@ -52,7 +53,7 @@ as() {
 	CUSTODY_CONFIG="$work/$who" "$PWD/bin/custody-cli" "$@"
 }
 
-.ci/packages.sh e2fsprogs unzip zip openssl openssh-client >/dev/null
+.ci/packages.sh e2fsprogs unzip zip openssl openssh-client python3 >/dev/null
 bold "Build"
 make --no-print-directory build
 
@@ -91,19 +92,43 @@ if [[ $store == s3 ]]; then
 	done
 fi
 
+# start runs a program that serves, NAME for its log, and gives its address in $url.
+start() {
+	local name=$1
+	shift
+	"$@" >"$work/$name.out" 2>"$work/$name.log" &
+	pids+=($!)
+	for _ in $(seq 300); do
+		url=$(sed -n 's/^ *address *//p' "$work/$name.out")
+		[[ -z $url ]] || return 0
+		kill -0 "${pids[-1]}" 2>/dev/null || break
+		sleep 0.1
+	done
+	cat "$work/$name.log" >&2
+	exit 1
+}
+
+# stop ends what was started last.
+stop() {
+	kill "${pids[-1]}"
+	wait "${pids[-1]}"
+	unset 'pids[-1]'
+}
+
 bold "The service, on an empty directory"
-custodyd serve --data "$work/data" --listen 127.0.0.1:0 --origin demo.example/custody --retain-days 1 \
-	--admin-key "$work/keys/examiner1.pub" --admin-principal examiner1 --admin-name 'Erika Examiner' \
-	"${flags[@]}" >"$work/serve.out" 2>"$work/serve.log" &
-pids+=($!)
-for _ in $(seq 300); do
-	url=$(sed -n 's/^ *address *//p' "$work/serve.out")
-	[[ -z $url ]] || break
-	kill -0 "${pids[-1]}" 2>/dev/null || { cat "$work/serve.log" >&2; exit 1; }
-	sleep 0.1
-done
+new=(--origin demo.example/custody --retain-days 1 --ledger-retain-days 1 --payload-retain-days 1
+	--admin-key "$work/keys/examiner1.pub" --admin-principal examiner1 --admin-name 'Erika Examiner')
+start serve custodyd serve --data "$work/data" --listen 127.0.0.1:0 "${new[@]}" "${flags[@]}"
 cat "$work/serve.out"
 verifier=$(sed -n 's/^ *verifier *//p' "$work/serve.out")
+stop
+
+bold "A law firm witnesses its ledger from the first entry on"
+start witness custodyd witness --state "$work/witness" --name witness.firm.example --listen 127.0.0.1:0 --log "$verifier"
+cat "$work/witness.out"
+witness=$(sed -n 's/^ *witness *//p' "$work/witness.out")
+start serve custodyd serve --data "$work/data" --listen 127.0.0.1:0 --retain-days 1 --ledger-retain-days 1 --payload-retain-days 1 \
+	--witness "$witness $url" "${flags[@]}"
 
 bold "The examiner's machine"
 say as examiner1 setup --server "$url" --principal examiner1 --key "$work/keys/examiner1" --verifier-key "$verifier"
@@ -134,6 +159,15 @@ say as examiner1 export 2026-0042 -o "$work/case.zip"
 say as examiner1 verify "$work/case.zip"
 say as examiner1 verify "$image" --against "$work/case.zip"
 
+bold "A policy that demands the witness"
+printf 'origin demo.example/custody\nlog %s\nwitness firm %s\nquorum firm\n' "$verifier" "$witness" >"$work/court.policy"
+cat "$work/court.policy"
+say as examiner1 verify "$work/case.zip" --policy "$work/court.policy"
+
+bold "A second verifier, of Python alone, out of the bundle"
+unzip -q -p "$work/case.zip" 2026-0042/data/verify.py >"$work/verify.py"
+say python3 -I "$work/verify.py" "$work/case.zip" "$verifier"
+
 bold "The same, with stock tools only"
 (cd "$work" && unzip -q case.zip -d unpacked)
 bag=$work/unpacked/2026-0042
@@ -161,11 +195,19 @@ sed -i 's/Office 3.12/Office 3.13/' "$victim"
 refused 1 as examiner1 verify "$work/tampered.zip"
 
 bold "The service stops; its own audit"
-kill "${pids[-1]}"
-wait "${pids[-1]}"
-unset 'pids[-1]'
+stop
 audit=()
 [[ $store != s3 ]] || audit=("${flags[@]:0:5}")
 say custodyd audit --data "$work/data" --contents "${audit[@]}"
+
+bold "The database is lost: the ledger comes back from the store and three keys"
+mkdir -m 700 "$work/rebuilt"
+for key in ledger.key service_key service_key.pub; do cp "$work/data/$key" "$work/rebuilt"; done
+if [[ $store == directory ]]; then
+	chattr -i "$work/data/objects" 2>/dev/null || :
+	mv "$work/data/objects" "$work/rebuilt"
+fi
+say custodyd rebuild --from-store --data "$work/rebuilt" "${audit[@]}"
+say custodyd audit --data "$work/rebuilt" --contents "${audit[@]}"
 
 bold "Demo passed"

@@ -164,6 +164,6 @@ func printRebuilt(out io.Writer, dir string, r custody.RebuildReport, asJSON boo
 	} else {
 		p.line("checked: envelopes, chains, tree, checkpoints, hashes, the law; not the signatures of persons (custodyd audit does)")
 	}
-	p.line("rebuilt in %s; what was acknowledged after entry %d was never published and is lost", dir, r.Entries-1)
+	p.line("rebuilt in %s; if anything was acknowledged after entry %d, it had not been published and is lost", dir, r.Entries-1)
 	return p.err
 }
