@@ -39,12 +39,12 @@ type rule struct {
 	bootstrap  bool                // the service may, while nobody else can
 	ofCase     bool                // belongs to a case
 	entry      EntryType
-	decode     func([]byte) (Body, error)
+	decode     func(body []byte, read func([]byte, any) error) (Body, error)
 }
 
-func decodeAs[B Body](data []byte) (Body, error) {
+func decodeAs[B Body](data []byte, read func([]byte, any) error) (Body, error) {
 	var b B
-	if err := decodeStrict(data, &b, "body."); err != nil {
+	if err := read(data, &b); err != nil {
 		return nil, err
 	}
 	return b, nil

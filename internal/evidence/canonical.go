@@ -12,7 +12,8 @@ import (
 //
 //   - no character is written by its number: of the other escapes there is one
 //     spelling, of U+2028 or a control character there are two;
-//   - names are plain ASCII, so that they sort by bytes as by UTF-16;
+//   - names are plain ASCII, so that they sort by bytes as by UTF-16, and with the
+//     quotation mark behind them;
 //   - numbers are whole, as all of ours are.
 func isCanonical(text, encoded []byte) bool {
 	if len(text) != len(encoded) || bytes.Contains(text, []byte(`\u`)) {
@@ -114,7 +115,7 @@ func (s *sorter) object(depth int) bool {
 		}
 		name := s.out[from:]
 		for _, b := range name {
-			if b >= 0x80 || b == '\\' {
+			if b >= 0x80 || b == '\\' || b < '"' { // before a quotation mark, which ends the others
 				return false
 			}
 		}

@@ -30,7 +30,7 @@ func text(name, s string, least, most int, breaks bool) error {
 		return field(name, "has %d characters, want %d to %d", n, least, most)
 	}
 	for _, r := range s {
-		if r == '\n' && breaks {
+		if r == '\n' && breaks || ' ' <= r && r < 0x7f {
 			continue
 		}
 		if r == '\u200c' || r == '\u200d' {

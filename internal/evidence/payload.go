@@ -86,17 +86,14 @@ func (e Event) encode() ([]byte, error) {
 
 // json gives the event as JSON whose members are not yet in order.
 func (e Event) json() ([]byte, error) {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	err := encoder.Encode(wire[Body]{
+	encoded, err := withoutEscapes(wire[Body]{
 		Action: e.Kind(), Actor: e.Actor, At: e.At, Body: e.Body, Case: e.Case, ID: e.ID, Log: e.Log,
 		OnBehalfOf: e.OnBehalfOf, Salt: e.Salt, Seen: e.Seen, Tool: e.Tool, V: Version,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", e.Kind(), err)
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return encoded, nil
 }
 
 // Parse reads a payload. Anything but the canonical form of a well-formed event
@@ -108,6 +105,14 @@ func Parse(payload []byte) (Event, error) {
 	if !utf8.Valid(payload) {
 		return Event{}, field("payload", "is not UTF-8")
 	}
+	if e, ok := quick(payload); ok {
+		return e, nil
+	}
+	return carefully(payload)
+}
+
+// carefully is Parse for any payload.
+func carefully(payload []byte) (Event, error) {
 	var w wire[json.RawMessage]
 	if err := decodeStrict(payload, &w, ""); err != nil {
 		return Event{}, err
@@ -119,7 +124,7 @@ func Parse(payload []byte) (Event, error) {
 	if !ok {
 		return Event{}, fmt.Errorf("%w: %.60q", ErrUnknownAction, w.Action)
 	}
-	body, err := rule.decode(w.Body)
+	body, err := rule.decode(w.Body, strictBody)
 	if err != nil {
 		return Event{}, err
 	}
@@ -133,14 +138,8 @@ func Parse(payload []byte) (Event, error) {
 	// Encoding again catches everything a JSON decoder forgives: duplicate and
 	// differently cased members, other spellings of strings and numbers,
 	// members that stand there empty, white space, order.
-	again, err := e.json()
+	again, err := e.encode()
 	if err != nil {
-		return Event{}, err
-	}
-	if isCanonical(payload, again) {
-		return e, nil
-	}
-	if again, err = e.encode(); err != nil {
 		return Event{}, err
 	}
 	if !bytes.Equal(again, payload) {
@@ -148,6 +147,8 @@ func Parse(payload []byte) (Event, error) {
 	}
 	return e, nil
 }
+
+func strictBody(data []byte, into any) error { return decodeStrict(data, into, "body.") }
 
 func decodeStrict(data []byte, into any, prefix string) error {
 	d := json.NewDecoder(bytes.NewReader(data))

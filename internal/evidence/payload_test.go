@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -469,6 +470,21 @@ func padded(t *testing.T, s *story, size int) string {
 }
 
 // What parses re-encodes to the same bytes, and the law never panics over it.
+// TestQuick: the short way reads every kind of event, as the long one does.
+func TestQuick(t *testing.T) {
+	for _, e := range tell(t).good() {
+		payload, err := e.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, ok := evidence.Quick(payload)
+		want, err := evidence.Carefully(payload)
+		if !ok || err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v, %v\n%s", e.Kind(), ok, err, payload)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	s := tell(f)
 	for _, e := range s.good() {
@@ -480,6 +496,10 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		e, err := evidence.Parse(payload)
+		if careful, problem := evidence.Carefully(payload); len(payload) <= evidence.MaxPayload && utf8.Valid(payload) &&
+			(!reflect.DeepEqual(e, careful) || (err == nil) != (problem == nil)) {
+			t.Errorf("there are two readings: %v and %v", err, problem)
+		}
 		if err != nil {
 			if !reflect.DeepEqual(e, evidence.Event{}) {
 				t.Error("there is an event beside the error")

@@ -41,6 +41,14 @@ func Verify(key PublicKey, ns Namespace, message, armored []byte) error {
 	if ns != NamespaceEvent && ns != NamespaceSession {
 		return fmt.Errorf("%w: %q is none of ours", ErrNamespace, ns)
 	}
+	if verifyPlain(key, ns, message, armored) {
+		return nil
+	}
+	return verifyAny(key, ns, message, armored)
+}
+
+// verifyAny is Verify for all kinds of keys and signatures.
+func verifyAny(key PublicKey, ns Namespace, message, armored []byte) error {
 	public, err := key.ssh()
 	if err != nil {
 		return err
