@@ -214,7 +214,7 @@ func judgeFound(ctx context.Context, a *app, path string, choose choosePolicy, c
 		return verify.Report{}, err
 	}
 	var total int64
-	for _, f := range b.Files() {
+	for _, f := range b.Files(nil) {
 		total += f.Size
 	}
 	m := a.meter("verified", total)

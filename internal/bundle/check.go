@@ -21,7 +21,7 @@ import (
 func (b *Bundle) Check(ctx context.Context, workers int, skip func(File) bool, progress func(n int64)) error {
 	var list []*member
 	for _, m := range b.members {
-		if skip == nil || !skip(m.File) {
+		if (skip == nil || !skip(m.File)) && !b.isStated(m) {
 			list = append(list, m)
 		}
 	}
@@ -44,6 +44,13 @@ func (b *Bundle) Check(ctx context.Context, workers int, skip func(File) bool, p
 	}
 	running.Wait()
 	return ctx.Err()
+}
+
+// isStated reports whether a file was read already, and is what its row says.
+func (b *Bundle) isStated(m *member) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return m.hashed && (!m.listed || m.sum == m.stated)
 }
 
 func (b *Bundle) checkFile(ctx context.Context, m *member, buf []byte, progress func(n int64)) {

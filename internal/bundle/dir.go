@@ -27,7 +27,7 @@ func OpenDir(ctx context.Context, dir string) (*Bundle, error) {
 }
 
 func scanDir(ctx context.Context, root *os.Root) (*Bundle, error) {
-	s, files := newScan(), 0
+	s, files := newScan(0), 0
 	err := fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
 		if err == nil {
 			err = ctx.Err()
@@ -46,7 +46,7 @@ func scanDir(ctx context.Context, root *os.Root) (*Bundle, error) {
 			s.b.fault(FaultIrregular, path, "is not a file but a "+info.Mode().Type().String())
 			return nil
 		}
-		s.admit(path, info.Size(), func() (io.ReadCloser, error) { return root.Open(path) },
+		s.admit(path, info.Size(), func() (io.ReadCloser, error) { return root.Open(path) }, nil,
 			func(_ context.Context, off, n int64) (io.ReadCloser, error) {
 				f, err := root.Open(path)
 				if err != nil {

@@ -38,7 +38,8 @@ type Bundle struct {
 type member struct {
 	File
 	open   func() (io.ReadCloser, error)
-	ranges digest.Open // nil where only a stream can be had
+	whole  func() ([]byte, error) // nil where only open can be had
+	ranges digest.Open            // nil where only a stream can be had
 
 	listed bool          // has a row in a manifest
 	stated digest.SHA256 // of that row
@@ -53,12 +54,14 @@ type scan struct {
 	metadata int64
 }
 
-func newScan() *scan {
-	return &scan{b: &Bundle{members: map[string]*member{}, count: map[Code]int{}, close: func() error { return nil }}, folded: map[string]string{}}
+// newScan begins to collect some n members.
+func newScan(n int) *scan {
+	b := &Bundle{members: make(map[string]*member, n), count: map[Code]int{}, close: func() error { return nil }}
+	return &scan{b: b, folded: make(map[string]string, n)}
 }
 
 // admit takes a file into the bundle, or notes why not.
-func (s *scan) admit(path string, size int64, open func() (io.ReadCloser, error), ranges digest.Open) {
+func (s *scan) admit(path string, size int64, open func() (io.ReadCloser, error), whole func() ([]byte, error), ranges digest.Open) {
 	f, ok := parsePath(path)
 	if !ok {
 		s.b.fault(FaultUnknown, path, "has no place in a bundle")
@@ -81,7 +84,7 @@ func (s *scan) admit(path string, size int64, open func() (io.ReadCloser, error)
 		}
 	}
 	f.Size = size
-	s.b.members[path] = &member{File: f, open: open, ranges: ranges}
+	s.b.members[path] = &member{File: f, open: open, whole: whole, ranges: ranges}
 }
 
 // fault notes what is wrong with the container.
@@ -114,11 +117,14 @@ func (b *Bundle) Reference() string { return b.top }
 // Close gives free what OpenDir holds. The reader given to Open stays open.
 func (b *Bundle) Close() error { return b.close() }
 
-// Files gives all files that could stand in a bundle, by path.
-func (b *Bundle) Files() []File {
-	files := make([]File, 0, len(b.members))
+// Files gives the files that could stand in a bundle, by path: those for which keep is
+// true, all where it is nil.
+func (b *Bundle) Files(keep func(File) bool) []File {
+	var files []File
 	for _, m := range b.members {
-		files = append(files, m.File)
+		if keep == nil || keep(m.File) {
+			files = append(files, m.File)
+		}
 	}
 	slices.SortFunc(files, func(x, y File) int { return strings.Compare(x.Path, y.Path) })
 	return files
@@ -150,6 +156,13 @@ func (b *Bundle) ReadFile(path string) (content []byte, err error) {
 	}
 	if m.Kind == KindContent {
 		return nil, fmt.Errorf("read %s: too large to be read whole", path)
+	}
+	if m.whole != nil {
+		if content, err = m.whole(); err != nil {
+			return nil, fmt.Errorf("read %s: %w", path, err)
+		}
+		b.note(m, sha256.Sum256(content))
+		return content, nil
 	}
 	r, err := b.OpenFile(path)
 	if err != nil {

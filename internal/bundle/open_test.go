@@ -198,7 +198,7 @@ func FuzzOpen(f *testing.F) {
 		if err := b.Check(t.Context(), 1, nil, nil); err != nil {
 			t.Error(err)
 		}
-		for _, file := range b.Files() {
+		for _, file := range b.Files(nil) {
 			if content, err := b.ReadFile(file.Path); err == nil && int64(len(content)) != file.Size {
 				t.Errorf("%s has %d bytes, not %d", file.Path, len(content), file.Size)
 			}

@@ -87,7 +87,7 @@ func TestWriteAndOpen(t *testing.T) {
 	if found := faults(t, dir); len(found) > 0 {
 		t.Error(found)
 	}
-	if !slices.Equal(b.Files(), dir.Files()) {
+	if !slices.Equal(b.Files(nil), dir.Files(nil)) {
 		t.Error("zip and directory hold different files")
 	}
 	if err := dir.Close(); err != nil {

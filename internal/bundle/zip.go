@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"slices"
@@ -31,7 +32,8 @@ func Open(ctx context.Context, r io.ReaderAt, size int64) (*Bundle, error) {
 	return b, nil
 }
 
-func scanZip(ctx context.Context, r io.ReaderAt, size int64) (*Bundle, error) {
+func scanZip(ctx context.Context, whole io.ReaderAt, size int64) (*Bundle, error) {
+	r := &windows{r: whole}
 	d, err := findDirectory(r, size)
 	if err != nil {
 		return nil, err
@@ -49,7 +51,7 @@ func scanZip(ctx context.Context, r io.ReaderAt, size int64) (*Bundle, error) {
 		return nil, fmt.Errorf("%w: its directory can be read in two ways", ErrFormat)
 	}
 	z.RegisterDecompressor(zip.Deflate, inflate)
-	s := newScan()
+	s := newScan(len(z.File))
 	if s.b.top, err = topDirectory(z.File); err != nil {
 		return nil, err
 	}
@@ -75,7 +77,7 @@ func topDirectory(files []*zip.File) (string, error) {
 }
 
 // admitZip takes a member into the bundle, or notes why not.
-func (s *scan) admitZip(r io.ReaderAt, f placed) {
+func (s *scan) admitZip(r *windows, f *placed) {
 	path, ok := strings.CutPrefix(f.Name, s.b.top+"/")
 	file, _ := parsePath(path)
 	isDir := strings.HasSuffix(f.Name, "/")
@@ -106,14 +108,31 @@ func (s *scan) admitZip(r io.ReaderAt, f placed) {
 	default:
 		size := int64(f.UncompressedSize64) //nolint:gosec // at most MaxContent
 		if f.Method == zip.Deflate {
-			s.admit(path, size, f.Open, nil)
+			s.admit(path, size, f.Open, nil, nil)
 			return
 		}
-		s.admit(path, size, f.Open, func(_ context.Context, off, n int64) (io.ReadCloser, error) {
+		var whole func() ([]byte, error)
+		if f.plain && size <= windowSize {
+			whole = func() ([]byte, error) { return f.whole(r) }
+		}
+		s.admit(path, size, f.Open, whole, func(_ context.Context, off, n int64) (io.ReadCloser, error) {
 			off = min(off, size)
-			return io.NopCloser(io.NewSectionReader(r, f.offset+off, min(n, size-off))), nil
+			return io.NopCloser(io.NewSectionReader(r.r, f.offset+off, min(n, size-off))), nil
 		})
 	}
+}
+
+// whole reads a member that is stored, as Open of package zip does: it holds the bytes
+// against the CRC, which layout has held against its descriptor.
+func (f *placed) whole(r io.ReaderAt) ([]byte, error) {
+	content := make([]byte, f.UncompressedSize64)
+	if n, err := r.ReadAt(content, f.offset); n < len(content) {
+		return nil, errors.Join(io.ErrUnexpectedEOF, err)
+	}
+	if crc32.ChecksumIEEE(content) != f.CRC32 {
+		return nil, zip.ErrChecksum
+	}
+	return content, nil
 }
 
 // isBagDir reports whether some file of a bundle stands in that directory; zip programs

@@ -113,6 +113,7 @@ func (d directory) count(ctx context.Context, r io.ReaderAt) error {
 type placed struct {
 	*zip.File
 	offset int64
+	plain  bool // nothing is wrong with its header and descriptor, and one of them has its CRC
 }
 
 // maxGap is the most that can stand between the bytes of two members.
@@ -122,8 +123,8 @@ const maxGap = 24 + localLen + 2*max16
 // the directory, each with a local header and descriptor that agree with it. Else a
 // reader that goes from local header to local header sees other files than one that
 // reads the directory.
-func (s *scan) layout(ctx context.Context, r io.ReaderAt, list []*zip.File, until int64) ([]placed, error) {
-	files := make([]placed, 0, len(list))
+func (s *scan) layout(ctx context.Context, r io.ReaderAt, list []*zip.File, until int64) ([]*placed, error) {
+	files := make([]*placed, 0, len(list))
 	for i, f := range list {
 		if i%4096 == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -133,11 +134,11 @@ func (s *scan) layout(ctx context.Context, r io.ReaderAt, list []*zip.File, unti
 			s.b.fault(FaultLayout, f.Name, "has no local header: "+err.Error())
 			continue
 		}
-		files = append(files, placed{f, offset})
+		files = append(files, &placed{f, offset, f.Flags&flagDescriptor != 0 || f.CRC32 != 0})
 	}
 	inOrder := slices.Clone(files)
-	slices.SortStableFunc(inOrder, func(x, y placed) int { return cmp.Compare(x.offset, y.offset) })
-	end, before, buf := int64(0), (*zip.File)(nil), make([]byte, maxGap+1)
+	slices.SortStableFunc(inOrder, func(x, y *placed) int { return cmp.Compare(x.offset, y.offset) })
+	end, before, buf := int64(0), (*placed)(nil), make([]byte, maxGap+1)
 	for i, f := range inOrder {
 		if i%4096 == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -146,13 +147,17 @@ func (s *scan) layout(ctx context.Context, r io.ReaderAt, list []*zip.File, unti
 		if err != nil {
 			return nil, err
 		}
-		if detail := localHeader(afterDescriptor(gap, before), f.File); detail != "" {
+		if detail := localHeader(before.without(gap), f.File); detail != "" {
 			s.b.fault(FaultLayout, f.Name, detail)
+			f.plain = false
+			if before != nil {
+				before.plain = false
+			}
 		}
 		if detail := extras(f.Extra, nil); detail != "" {
 			s.b.fault(FaultLayout, f.Name, detail)
 		}
-		end, before = f.offset+int64(f.CompressedSize64), f.File //nolint:gosec // compared below
+		end, before = f.offset+int64(f.CompressedSize64), f //nolint:gosec // compared below
 		if end < f.offset {
 			return nil, fmt.Errorf("%w: a member without end", ErrFormat)
 		}
@@ -161,8 +166,9 @@ func (s *scan) layout(ctx context.Context, r io.ReaderAt, list []*zip.File, unti
 	if err != nil {
 		return nil, err
 	}
-	if before != nil && (end > until || len(afterDescriptor(gap, before)) > 0) {
+	if before != nil && (end > until || len(before.without(gap)) > 0) {
 		s.b.fault(FaultLayout, before.Name, "is not followed by the directory")
+		before.plain = false
 	}
 	return files, nil
 }
@@ -179,9 +185,9 @@ func between(r io.ReaderAt, buf []byte, from, to int64) ([]byte, error) {
 	return gap, nil
 }
 
-// afterDescriptor cuts off the data descriptor of the member before, if it must have
-// one: then its size and CRC stand there, in 64 or 32 bits each size.
-func afterDescriptor(gap []byte, before *zip.File) []byte {
+// without cuts the data descriptor of the member before off a gap, if it must have one:
+// then its size and CRC stand there, in 64 or 32 bits each size.
+func (before *placed) without(gap []byte) []byte {
 	if before == nil || before.Flags&flagDescriptor == 0 {
 		return gap
 	}

@@ -192,7 +192,7 @@ func (l *lab) exported(log []byte) {
 	if got, err := b.ReadFile("data/logs/E-001-M1.log"); err != nil || !bytes.Equal(got, log) {
 		l.t.Errorf("the log in the bundle: %q, %v", got, err)
 	}
-	for _, file := range b.Files() {
+	for _, file := range b.Files(nil) {
 		if file.Kind == bundle.KindContent {
 			l.t.Errorf("%s is in the bundle", file.Path)
 		}

@@ -99,7 +99,7 @@ func (j *judge) anchors(ctx context.Context) error {
 		j.entryTells(t)
 	}
 	sizes := map[int64][]bundle.File{}
-	for _, f := range j.b.Files() {
+	for _, f := range j.b.Files(func(f bundle.File) bool { return !ofEntry(f) }) {
 		switch f.Kind {
 		case bundle.KindAnchored, bundle.KindConsistency, bundle.KindStamp, bundle.KindCertificates, bundle.KindRevoked:
 			sizes[f.Seq] = append(sizes[f.Seq], f)

@@ -28,12 +28,10 @@ func (j *judge) objects(ctx context.Context) error {
 			}
 		}
 	}
-	for _, f := range j.b.Files() {
+	for _, f := range j.b.Files(func(f bundle.File) bool { return !ofEntry(f) || !j.seqs[f.Seq] }) {
 		switch f.Kind {
 		case bundle.KindPayload, bundle.KindSignature, bundle.KindProof:
-			if !j.seqs[f.Seq] {
-				j.r.find(CodeEntryFile, f.Path, "belongs to no entry of the bundle")
-			}
+			j.r.find(CodeEntryFile, f.Path, "belongs to no entry of the bundle")
 		case bundle.KindMidstates, bundle.KindFiles, bundle.KindLog:
 			if _, ok := j.copies[j.copyID(f)].Object(evidence.Role(f.Kind)); !ok {
 				j.r.find(j.building(CodeObjectUnknown, evidence.CaseID(j.id)), f.Path, "was never sealed with a copy")
@@ -53,6 +51,10 @@ func (j *judge) objects(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func ofEntry(f bundle.File) bool {
+	return f.Kind == bundle.KindPayload || f.Kind == bundle.KindSignature || f.Kind == bundle.KindProof
 }
 
 func (j *judge) copyID(f bundle.File) evidence.CopyID {
@@ -89,8 +91,8 @@ func (j *judge) promised() {
 			j.r.find(CodeContentMissing, path, "the export states that it is there")
 		}
 	}
-	for _, f := range j.b.Files() {
-		if f.Kind == bundle.KindContent && !slices.Contains(export.Contents, j.copyID(f)) {
+	for _, f := range j.b.Files(func(f bundle.File) bool { return f.Kind == bundle.KindContent }) {
+		if !slices.Contains(export.Contents, j.copyID(f)) {
 			j.r.find(CodeContentUnknown, f.Path, "the export does not state that it is there")
 		}
 	}

@@ -154,10 +154,8 @@ func (j *judge) limitsOfDisclosure() {
 		for _, kind := range kinds {
 			j.r.MayName = append(j.r.MayName, fmt.Sprintf("%s (%s)", runs(j.texts[kind]), kind))
 		}
-		for _, f := range j.b.Files() {
-			if f.Kind == bundle.KindLog || f.Kind == bundle.KindFiles {
-				j.r.MayName = append(j.r.MayName, f.Path)
-			}
+		for _, f := range j.b.Files(func(f bundle.File) bool { return f.Kind == bundle.KindLog || f.Kind == bundle.KindFiles }) {
+			j.r.MayName = append(j.r.MayName, f.Path)
 		}
 		j.r.unchecked(j.o.Complete, "who signed: the bundle is pseudonymous. Each principal signed all that is here with one key, the one in %s; "+
 			"who that is, whether they were enrolled then, and what their roles allowed, is not here", bundle.SignersFile)
