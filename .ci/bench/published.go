@@ -42,8 +42,8 @@ func published(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	defer func() {
-		err = errors.Join(err, p.objects.Close(), p.signer.Close(), os.Remove(filepath.Join(p.dir, "signer")))
-	}() //nolint:gosec // the caller names the directory
+		err = errors.Join(err, p.objects.Close(), p.signer.Close(), os.Remove(filepath.Join(p.dir, "signer"))) //nolint:gosec // the caller names the directory
+	}()
 	if err := p.fill(ctx, count); err != nil {
 		return err
 	}
