@@ -43,6 +43,8 @@ type anchoring struct {
 	moments []moment // by rising entry
 	told    []told
 	tokens  map[tokenOf]toldToken
+	// stampers are the authorities that have stamped the whole, by the key that signed.
+	stampers map[string]string
 }
 
 // tokenOf is what a token is over, and whose.
@@ -224,6 +226,12 @@ func (j *judge) stamp(size int64, authority string, note []byte) Anchor {
 			at, newest.seq, newest.at)
 	}
 	a.State = AnchorVerified
+	if a.Whole {
+		if j.stampers == nil {
+			j.stampers = map[string]string{}
+		}
+		j.stampers[string(s.Chain[0].RawSubjectPublicKeyInfo)] = authority
+	}
 	for _, n := range s.Notes {
 		j.r.note("time stamp of %s over %d entries: %s", authority, size, n)
 	}
@@ -258,21 +266,17 @@ func (j *judge) evidenceOf(size int64, authority string, trust *timestamp.Trust)
 }
 
 // quorumOfAnchors finds that fewer authorities have stamped the bundle's checkpoint than
-// the policy demands.
+// the policy demands. One key that signs under two names is one authority.
 func (j *judge) quorumOfAnchors() {
-	if j.o.Policy == nil || j.o.Policy.Anchors == 0 {
+	if j.o.Policy == nil || len(j.stampers) >= j.o.Policy.Anchors {
 		return
 	}
-	stamped := map[string]bool{}
-	for _, a := range j.r.Anchors {
-		if a.Whole && a.State == AnchorVerified {
-			stamped[a.Authority] = true
-		}
+	there := "none"
+	if len(j.stampers) > 0 {
+		there = strings.Join(slices.Sorted(maps.Values(j.stampers)), ", ")
 	}
-	if len(stamped) < j.o.Policy.Anchors {
-		j.r.find(CodeAnchorQuorum, bundle.CheckpointFile, "the policy demands time stamps of %d authorities over it, there are those of %d (%s)",
-			j.o.Policy.Anchors, len(stamped), strings.Join(slices.Sorted(maps.Keys(stamped)), ", "))
-	}
+	j.r.find(CodeAnchorQuorum, bundle.CheckpointFile, "the policy demands time stamps over it by %d authorities with keys of their own; those that hold: %s",
+		j.o.Policy.Anchors, there)
 }
 
 // limitsOfAnchors says what no time stamp covers.

@@ -2,10 +2,12 @@ package verify_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"maps"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -219,6 +221,48 @@ func TestAnchorTamper(t *testing.T) {
 		slices.Sort(row.want)
 		if diff := cmp.Diff(row.want, append([]string{}, codes(r.Findings)...)); diff != "" {
 			t.Errorf("%s: %s\n%v", name, diff, r.Findings)
+		}
+	}
+}
+
+// Two names are two authorities only if other keys stand behind them.
+func TestOneAuthorityTwoNames(t *testing.T) {
+	a, bag := whole(t)
+	tsa := a.tsas["lab2"]
+	for _, k := range []bundle.Kind{bundle.KindStamp, bundle.KindCertificates, bundle.KindRevoked} {
+		bag[bundle.AnchorPath(k, a.Size(), "notary")] = bag[bundle.AnchorPath(k, a.Size(), "lab2")]
+	}
+	bag.Recompute()
+	template := *tsa.Root
+	template.SerialNumber = big.NewInt(77)
+	der, err := x509.CreateCertificate(rand.Reader, &template, &template, tsa.Root.PublicKey, tsa.KeyOf(tsa.Root))
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuedAgain, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, second := range map[string]*x509.Certificate{"the root, issued again": issuedAgain, "the root's intermediate": tsa.Intermediate} {
+		p := a.policy(2, "lab2")
+		p.Authorities = append(p.Authorities, verify.Authority{Name: "notary", Root: second})
+		slices.Reverse(p.Authorities)
+		if _, err := verify.ParsePolicy(p.Marshal()); !errors.Is(err, verify.ErrPolicy) {
+			t.Errorf("%s: is another authority: %v", name, err)
+		}
+		slices.Reverse(p.Authorities)
+		if _, err := verify.ParsePolicy(p.Marshal()); !errors.Is(err, verify.ErrPolicy) {
+			t.Errorf("%s: is another authority: %v", name, err)
+		}
+		// Nor does a policy count two that nobody has read from a file.
+		r := judge(t, bag.Zip(t), verify.Options{Policy: p})
+		if diff := cmp.Diff([]string{"anchor-quorum " + bundle.CheckpointFile}, codes(r.Findings)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		// One authority may have a root of either kind as a second one.
+		p.Authorities[1].Name, p.Anchors = "lab2", 1
+		if _, err := verify.ParsePolicy(p.Marshal()); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -129,8 +129,9 @@
 //
 // authority names a time-stamping authority (RFC 3161) as the ledger calls it, and a root
 // certificate in base64 of its DER, no root twice; an authority with several roots has
-// several lines. anchors says how many of them must have stamped the bundle's own
-// checkpoint: fewer are an anchor-quorum. The line of a root in PEM, by hand:
+// several lines. Roots under two names have neither the same key, nor did one issue the
+// other. anchors says how many authorities must have stamped the bundle's own checkpoint,
+// each with a key of its own: fewer are an anchor-quorum. The line of a root in PEM, by hand:
 //
 //	printf 'authority %s %s\n' lab2 "$(openssl x509 -in root.pem -outform DER | base64 -w0)"
 //

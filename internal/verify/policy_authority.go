@@ -1,11 +1,11 @@
 package verify
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -40,14 +40,28 @@ func (p *Policy) authority(value string) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("authority: %w", err)
-	case slices.ContainsFunc(p.Authorities, func(a Authority) bool { return a.Root.Equal(root) }):
-		// One root under two names would let one authority count twice.
-		return errors.New("authority: the root is there already")
 	case len(p.Authorities) == maxRoots:
 		return fmt.Errorf("authority: more than %d", maxRoots)
 	}
-	p.Authorities = append(p.Authorities, Authority{name, root})
+	added := Authority{name, root}
+	for _, a := range p.Authorities {
+		switch {
+		case a.Root.Equal(root):
+			return errors.New("authority: the root is there already")
+		case a.Name != name && a.related(added):
+			return fmt.Errorf("authority: the roots of %s and %s are of one authority, which would count twice", a.Name, name)
+		}
+	}
+	p.Authorities = append(p.Authorities, added)
 	return nil
+}
+
+// related reports whether two roots have one key, or one was issued by the other.
+func (a Authority) related(b Authority) bool {
+	issued := func(root, by *x509.Certificate) bool {
+		return bytes.Equal(root.RawIssuer, by.RawSubject) && root.CheckSignatureFrom(by) == nil
+	}
+	return bytes.Equal(a.Root.RawSubjectPublicKeyInfo, b.Root.RawSubjectPublicKeyInfo) || issued(a.Root, b.Root) || issued(b.Root, a.Root)
 }
 
 // anchors reads how many authorities are demanded.
@@ -67,7 +81,7 @@ func (p *Policy) wholeAuthorities() error {
 		names[a.Name] = true
 	}
 	if p.Anchors > len(names) {
-		return fmt.Errorf("anchors %d, and there are %d authorities", p.Anchors, len(names))
+		return fmt.Errorf("anchors %d: time stamps of that many authorities are demanded, and authorities that are named: %d", p.Anchors, len(names))
 	}
 	return nil
 }

@@ -159,6 +159,9 @@ func (a *Authority) Revoke(tb testing.TB, by *x509.Certificate, entries ...x509.
 	return l
 }
 
+// KeyOf is the key of the root, the intermediate or the signer.
+func (a *Authority) KeyOf(c *x509.Certificate) *ecdsa.PrivateKey { return a.keys[c] }
+
 // Behave has the authority do that from now on.
 func (a *Authority) Behave(b Behaviour) {
 	a.mu.Lock()
