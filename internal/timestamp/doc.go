@@ -13,7 +13,8 @@
 // with the status granted: an authority that changed what was asked for
 // (grantedWithMods) has stamped something else. The token is a CMS SignedData (RFC
 // 5652) over a TSTInfo, signed by one signer whose certificate stands in it, with
-// SHA-256 or a longer hash of that family. Its imprint is the SHA-256 of the message;
+// SHA-256 or a longer hash of that family, by RSA (PKCS #1 v1.5), ECDSA or Ed25519 with
+// that same hash. Its imprint is the SHA-256 of the message;
 // its nonce, as long as the asker remembers it, the one of the request.
 //
 // # What Verify demands

@@ -10,6 +10,7 @@ import (
 	"encoding/asn1"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 )
 
@@ -20,7 +21,21 @@ var (
 	oidMessageDigest = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 4}
 	oidSigningCert   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 12}
 	oidSigningCertV2 = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 47}
+	oidRSA           = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}
+	oidEd25519       = asn1.ObjectIdentifier{1, 3, 101, 112}
 )
+
+// signatures are the algorithms that hold, by the hash of what is signed: RSA (PKCS #1
+// v1.5), whose plain name leaves the hash to that (RFC 5754, section 3.2), ECDSA, and
+// Ed25519, which goes with SHA-512 (RFC 8419, section 3.1).
+var signatures = []struct {
+	digest     asn1.ObjectIdentifier
+	algorithms []asn1.ObjectIdentifier
+}{
+	{oidSHA256, []asn1.ObjectIdentifier{oidRSA, {1, 2, 840, 113549, 1, 1, 11}, {1, 2, 840, 10045, 4, 3, 2}}},
+	{oidSHA384, []asn1.ObjectIdentifier{oidRSA, {1, 2, 840, 113549, 1, 1, 12}, {1, 2, 840, 10045, 4, 3, 3}}},
+	{oidSHA512, []asn1.ObjectIdentifier{oidRSA, {1, 2, 840, 113549, 1, 1, 13}, {1, 2, 840, 10045, 4, 3, 4}, oidEd25519}},
+}
 
 // granted is the one status of an answer that is what was asked for.
 const granted = 0
@@ -222,8 +237,8 @@ func signerFirst(certificates []*x509.Certificate, s signerInfo) ([]*x509.Certif
 // checkAttributes checks what the signature rests on: algorithms that hold, one
 // attribute each for type and hash of the content, and the signer's own certificate.
 func checkAttributes(s signerInfo, signer *x509.Certificate) error {
-	if !s.Digest.Algorithm.Equal(oidSHA256) && !s.Digest.Algorithm.Equal(oidSHA384) && !s.Digest.Algorithm.Equal(oidSHA512) {
-		return bad("signed with the hash %s, want one of SHA-2", s.Digest.Algorithm)
+	if err := checkAlgorithms(s.Digest.Algorithm, s.Algorithm.Algorithm); err != nil {
+		return err
 	}
 	var contentType, digest, names int
 	for rest := s.Attributes.Bytes; len(rest) > 0; {
@@ -256,6 +271,19 @@ func checkAttributes(s signerInfo, signer *x509.Certificate) error {
 		return bad("the signature does not cover the content's type and hash and the signer's certificate, each once")
 	}
 	return nil
+}
+
+func checkAlgorithms(digest, algorithm asn1.ObjectIdentifier) error {
+	for _, s := range signatures {
+		if !s.digest.Equal(digest) {
+			continue
+		}
+		if !slices.ContainsFunc(s.algorithms, algorithm.Equal) {
+			return bad("signed by the algorithm %s, which is none of RSA, ECDSA and Ed25519 that fits the hash %s", algorithm, digest)
+		}
+		return nil
+	}
+	return bad("signed with the hash %s, want one of SHA-2", digest)
 }
 
 // namesSigner checks that a signingCertificate attribute names the signer's certificate
