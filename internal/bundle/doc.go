@@ -67,8 +67,8 @@
 // # Writing
 //
 // [Write] needs no seeking. The same source gives the same bytes; the time of every
-// file is that of the export. Metadata is deflated; what belongs to one entry, content, midstates, logs and lists
-// are stored, so that content can be read at any place. A source that is not what it
+// file is that of the export. Metadata is deflated; manifests, envelopes, what belongs to one entry, content, midstates, logs
+// and lists are stored, so that content can be read at any place. A source that is not what it
 // states to be leaves a zip without its directory, which nothing opens.
 //
 // # Reading

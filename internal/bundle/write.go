@@ -176,7 +176,7 @@ func (b *writer) entries() error {
 	if err := b.add(SignersFile, signers.text); err != nil {
 		return err
 	}
-	return b.add(EntriesFile, lines.Bytes())
+	return b.store(EntriesFile, lines.Bytes())
 }
 
 // check refuses an entry with which no bundle could be verified.
@@ -266,7 +266,7 @@ func (b *writer) trailer() error {
 
 // manifest writes the rows of the tag files or of the payload files.
 func (b *writer) manifest(path string, tags bool) error {
-	w, err := b.create(path, zip.Deflate)
+	w, err := b.create(path, zip.Store)
 	if err != nil {
 		return err
 	}
@@ -326,8 +326,8 @@ func (b *writer) finish(path string, w *memberWriter) digest.SHA256 {
 
 func (b *writer) add(path string, content []byte) error { return b.write(path, zip.Deflate, content) }
 
-// store writes one of the many small files, which deflating would make hardly smaller and
-// both writing and reading several times slower.
+// store writes one of the many small files, or one that is made of hashes: deflating would
+// save a seventh of a bundle, and make both writing and reading several times slower.
 func (b *writer) store(path string, content []byte) error { return b.write(path, zip.Store, content) }
 
 func (b *writer) write(path string, method uint16, content []byte) error {

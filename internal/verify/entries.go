@@ -58,29 +58,64 @@ func (j *judge) entries(ctx context.Context) error {
 		}
 		return nil
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errLongLine) { // told with the second pass
 		return err
 	}
 	j.id = newest.Case
 	j.disclose(newest)
 	j.chains = ledger.NewCaseChecker(j.origin(), ledger.CaseID{}, j.id)
-	var batch []*entry
-	err = j.lines(ctx, func(line []byte) error {
-		if batch = append(batch, &entry{line: bytes.Clone(line)}); len(batch) < batchSize {
-			return nil
-		}
-		err := j.batch(ctx, batch)
-		batch = batch[:0]
-		return err
+	looked := make(chan []*entry, 1)
+	var running sync.WaitGroup
+	running.Go(func() {
+		defer close(looked)
+		err = j.look(ctx, looked)
 	})
-	if err == nil {
-		err = j.batch(ctx, batch)
+	for batch := range looked {
+		j.follow(ctx, batch)
 	}
+	running.Wait()
 	if err != nil && ctx.Err() == nil {
 		j.r.find(CodeEntriesForm, bundle.EntriesFile, "%v", err)
 	}
 	j.ends()
 	return ctx.Err()
+}
+
+// look reads the entries, and judges what can be judged of each alone. It is ahead of
+// follow, so that no core waits while the other judges in order.
+func (j *judge) look(ctx context.Context, looked chan<- []*entry) error {
+	var batch []*entry
+	send := func() error {
+		if err := parallel(ctx, j.o.workers(), batch, j.lookAt); err != nil {
+			return err
+		}
+		looked <- batch
+		batch = make([]*entry, 0, batchSize)
+		return nil
+	}
+	err := j.lines(ctx, func(line []byte) error {
+		if batch = append(batch, &entry{line: bytes.Clone(line)}); len(batch) < batchSize {
+			return nil
+		}
+		return send()
+	})
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return errors.Join(err, send())
+}
+
+// follow judges entries that follow each other in their order, and then their signatures.
+func (j *judge) follow(ctx context.Context, batch []*entry) {
+	for _, e := range batch {
+		j.followAt(e)
+	}
+	if parallel(ctx, j.o.workers(), batch, (*entry).signed) != nil {
+		return
+	}
+	for _, e := range batch {
+		j.r.add(e.found...)
+	}
 }
 
 // origin is the ledger that all entries must be of.
@@ -91,8 +126,11 @@ func (j *judge) origin() ledger.Origin {
 	return j.key.Origin()
 }
 
-// lines visits every line of entries.jsonl. The error is that of visit or ctx. That
-// lines are malformed is told once, with the second pass.
+// errLongLine says that the rest of entries.jsonl was not read.
+var errLongLine = fmt.Errorf("has a line of more than %d bytes; what follows was not read", 64<<10)
+
+// lines visits every line of entries.jsonl. The error is that of visit or ctx, or
+// errLongLine.
 func (j *judge) lines(ctx context.Context, visit func(line []byte) error) error {
 	r, err := j.b.OpenFile(bundle.EntriesFile)
 	if err != nil {
@@ -118,27 +156,10 @@ func (j *judge) lines(ctx context.Context, visit func(line []byte) error) error 
 			return err
 		}
 	}
-	if j.chains != nil && errors.Is(lines.Err(), bufio.ErrTooLong) {
-		j.r.find(CodeEntriesForm, bundle.EntriesFile, "has a line of more than %d bytes; what follows was not read", 64<<10)
+	if errors.Is(lines.Err(), bufio.ErrTooLong) {
+		return errLongLine
 	}
 	return ctx.Err()
-}
-
-// batch judges some entries that follow each other.
-func (j *judge) batch(ctx context.Context, batch []*entry) error {
-	if err := parallel(ctx, j.o.workers(), batch, j.look); err != nil {
-		return err
-	}
-	for _, e := range batch {
-		j.follow(e)
-	}
-	if err := parallel(ctx, j.o.workers(), batch, (*entry).signed); err != nil {
-		return err
-	}
-	for _, e := range batch {
-		j.r.add(e.found...)
-	}
-	return nil
 }
 
 // parallel does something with each item, on that many cores.
@@ -156,8 +177,8 @@ func parallel[T any](ctx context.Context, workers int, batch []T, do func(T)) er
 	return ctx.Err()
 }
 
-// look judges what can be judged of an entry alone.
-func (j *judge) look(e *entry) {
+// lookAt judges what can be judged of an entry alone.
+func (j *judge) lookAt(e *entry) {
 	e.leaf = ledger.LeafHash(e.line)
 	if e.envelope, e.malformed = ledger.ParseEnvelope(e.line); e.malformed != nil {
 		return // follow tells
@@ -225,6 +246,9 @@ func (j *judge) included(e *entry) {
 	text, err := j.b.ReadFile(path)
 	if err != nil {
 		e.find(CodeReceiptMissing, "%s", missing(path, err))
+		return
+	}
+	if ledger.Receives(text, e.line, e.envelope.Seq, e.leaf, j.note, j.tree) {
 		return
 	}
 	receipt, err := ledger.ParseReceipt(text)

@@ -39,9 +39,9 @@ func (e *entry) placed(err error) {
 	}
 }
 
-// follow judges an entry's place, and applies the law to what happened. It is called
+// followAt judges an entry's place, and applies the law to what happened. It is called
 // in the order of the lines.
-func (j *judge) follow(e *entry) {
+func (j *judge) followAt(e *entry) {
 	j.r.Entries++
 	if e.malformed != nil {
 		err := j.chains.Add(e.line) // the chain has to go on behind it
