@@ -270,7 +270,9 @@ type Acquisition = evidence.Acquisition
 // AnchorAuthority defines model for AnchorAuthority.
 type AnchorAuthority struct {
 	Name string `json:"name"`
-	Url  string `json:"url"`
+
+	// Url Where it is asked: scheme and host, without the path.
+	Url string `json:"url"`
 }
 
 // AnchorRound defines model for AnchorRound.
@@ -290,7 +292,7 @@ type AnchorStamp struct {
 	// Entry That tells of the token.
 	Entry *int64 `json:"entry,omitempty"`
 
-	// Missing Revocation lists that could not be had.
+	// Missing Revocation lists that were not kept, and why.
 	Missing *[]string `json:"missing,omitempty"`
 
 	// Problem Why it is not anchored.

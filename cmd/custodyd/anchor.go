@@ -25,7 +25,7 @@ type anchoring struct {
 // authorityFlags are those of commands that ask time-stamping authorities.
 func (s *settings) authorityFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&s.anchors.texts, "authority", nil,
-		"name, address and PEM file of the roots of an RFC 3161 time-stamping authority, 'NAME URL ROOTS.pem'; may be given several times")
+		"name, address and PEM file of the roots of an RFC 3161 time-stamping authority, 'NAME URL ROOTS.pem'; may be given several times; the URL has no credentials and no query: authorities that want such are not supported")
 }
 
 // anchorFlags are those of the command that goes on asking.
@@ -47,7 +47,7 @@ func (a anchoring) authorities() ([]*authority.Authority, error) {
 	for _, text := range a.texts {
 		words := strings.Fields(text)
 		if len(words) < 3 {
-			return nil, fmt.Errorf("--authority %q: want 'NAME URL ROOTS.pem': without pinned roots nothing an authority says can be believed", text)
+			return nil, errors.New("--authority: want 'NAME URL ROOTS.pem': without pinned roots nothing an authority says can be believed")
 		}
 		path := strings.Join(words[2:], " ")
 		pem, err := readLimited(path, maxRootsFile)
@@ -90,10 +90,10 @@ func (s *settings) checkAuthorities(ctx context.Context) []custody.Observation {
 			o.OK = true
 			o.Detail = fmt.Sprintf("stamps, as %s", answer.Stamp.Authority)
 			if len(answer.Missing) > 0 {
-				o.Detail += "; revocation lists that cannot be had: " + strings.Join(answer.Missing, "; ")
+				o.Detail += "; revocation lists that are not kept: " + strings.Join(answer.Missing, "; ")
 			}
 		case authority.Unmet(err):
-			o.Detail, o.Mend = err.Error(), "see that "+a.URL()+" can be reached from here; until then its time stamps stay pending"
+			o.Detail, o.Mend = err.Error(), "see that "+a.Host()+" can be reached from here; until then its time stamps stay pending"
 		case errors.Is(err, authority.ErrClock):
 			o.Detail, o.Mend = err.Error(), "set this machine's clock by a time server"
 		default:

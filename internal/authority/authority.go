@@ -11,8 +11,19 @@
 //
 // Once a token holds, the revocation lists are fetched that the certificates of its chain
 // name in their distribution points, for http URLs alone, as they are meant to be fetched
-// (RFC 5280, section 4.2.1.13). One that cannot be had is told in [Answer.Missing]: it is
-// no reason to throw the token away.
+// (RFC 5280, section 4.2.1.13), ten at most, of at most 1 MiB each. One that cannot be had
+// is told in [Answer.Missing]: it is no reason to throw the token away.
+//
+// What comes back is kept for as long as the ledger, in the database, the store and in
+// every bundle, once for each time stamp. So it has at most [MaxKept] bytes of lists: one
+// that goes beyond is held against the chain at once, and what remains of it is its
+// address, size and SHA-256 in [Answer.Missing].
+//
+// # Addresses
+//
+// An address has no credentials, query or fragment: an authority that wants to know its
+// customers is not supported, unless by where they come from or by the path. Of an address
+// scheme and host alone are ever shown.
 //
 // # Clock
 //
@@ -24,13 +35,14 @@ package authority
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/custodyd/custodyd/internal/evidence"
@@ -50,15 +62,18 @@ var (
 const (
 	patience     = 30 * time.Second // for one request
 	listPatience = 10 * time.Second // for one revocation list
-	maxList      = 1 << 20          // bytes of a revocation list: it goes into every bundle
+	maxList      = 1 << 20          // bytes of a revocation list
 	maxLists     = 10
 	maxURL       = 1000
 )
 
+// MaxKept is how many bytes of revocation lists are kept with one time stamp.
+const MaxKept = 256 << 10
+
 // Authority is one that can be asked. Its methods may be called concurrently.
 type Authority struct {
 	name  string
-	url   string
+	url   *url.URL
 	roots []*x509.Certificate
 	now   func() time.Time
 	http  *http.Client
@@ -70,15 +85,17 @@ func New(name, at string, roots []*x509.Certificate, now func() time.Time) (*Aut
 	if err := evidence.CheckAuthority(name); err != nil {
 		return nil, err
 	}
+	// Who has put a secret there has it in no error message either.
 	u, err := url.Parse(at)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || len(at) > maxURL {
-		return nil, fmt.Errorf("authority %s: %q: want http[s]://HOST[:PORT][/PATH]", name, at)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || len(at) > maxURL ||
+		u.User != nil || strings.ContainsAny(at, "?#") {
+		return nil, fmt.Errorf("authority %s: want its address as http[s]://HOST[:PORT][/PATH], without credentials, query and fragment", name)
 	}
 	if len(roots) == 0 {
 		return nil, fmt.Errorf("authority %s: has no pinned root: nothing it says could be believed", name)
 	}
 	refuse := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &Authority{name: name, url: at, roots: roots, now: now, http: &http.Client{CheckRedirect: refuse, Timeout: patience, Transport: &http.Transport{
+	return &Authority{name: name, url: u, roots: roots, now: now, http: &http.Client{CheckRedirect: refuse, Timeout: patience, Transport: &http.Transport{
 		Proxy: http.ProxyFromEnvironment, MaxIdleConns: 2, IdleConnTimeout: patience, TLSHandshakeTimeout: listPatience, ResponseHeaderTimeout: patience,
 	}}}, nil
 }
@@ -86,8 +103,8 @@ func New(name, at string, roots []*x509.Certificate, now func() time.Time) (*Aut
 // Name is what the ledger calls the authority.
 func (a *Authority) Name() string { return a.name }
 
-// URL is where it is asked.
-func (a *Authority) URL() string { return a.url }
+// Host is where it is asked, without the path, which may be known to its customers alone.
+func (a *Authority) Host() string { return a.url.Scheme + "://" + a.url.Host }
 
 // Close gives back the connections that are idle.
 func (a *Authority) Close() { a.http.CloseIdleConnections() }
@@ -96,8 +113,8 @@ func (a *Authority) Close() { a.http.CloseIdleConnections() }
 type Answer struct {
 	Response []byte // TimeStampResp in DER, as it came
 	Stamp    timestamp.Stamp
-	Lists    []*x509.RevocationList // of the chain's issuers
-	Missing  []string               // revocation lists that could not be had, and why
+	Lists    []*x509.RevocationList // of the chain's issuers, of MaxKept bytes at most
+	Missing  []string               // revocation lists that are not among them, and why
 }
 
 // Ask has a message stamped now.
@@ -134,14 +151,13 @@ func (a *Authority) ask(ctx context.Context, message []byte, random io.Reader) (
 			stamp.Time.UTC().Format(time.RFC3339), after.UTC().Format(time.RFC3339))
 	}
 	answer := Answer{Response: response}
-	trust.Lists, answer.Missing = a.lists(ctx, stamp.Chain)
-	answer.Lists = trust.Lists
+	trust.Lists, answer.Lists, answer.Missing = a.lists(ctx, stamp.Chain)
 	answer.Stamp, err = timestamp.Verify(response, message, nonce, trust)
 	return answer, err
 }
 
 func (a *Authority) post(ctx context.Context, request []byte) ([]byte, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url, bytes.NewReader(request))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url.String(), bytes.NewReader(request))
 	if err != nil {
 		return nil, err
 	}
@@ -154,6 +170,9 @@ func (a *Authority) post(ctx context.Context, request []byte) ([]byte, error) {
 func (a *Authority) read(r *http.Request, most int64) (body []byte, err error) {
 	answer, err := a.http.Do(r)
 	if err != nil {
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err // without the address
+		}
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	defer func() { _ = answer.Body.Close() }() // only read from
@@ -173,24 +192,41 @@ func (a *Authority) read(r *http.Request, most int64) (body []byte, err error) {
 	return body, nil
 }
 
-// lists fetches the revocation lists that a chain names.
-func (a *Authority) lists(ctx context.Context, chain []*x509.Certificate) (lists []*x509.RevocationList, missing []string) {
-	var asked []string
+// lists fetches the revocation lists that a chain names, and tells which of them are to
+// be kept.
+func (a *Authority) lists(ctx context.Context, chain []*x509.Certificate) (all, kept []*x509.RevocationList, missing []string) {
+	asked := map[string]bool{}
+	more := map[string]bool{}
+	room := MaxKept
 	for i, c := range chain[:len(chain)-1] {
 		for _, at := range c.CRLDistributionPoints {
-			if slices.Contains(asked, at) || len(asked) == maxLists {
+			if asked[at] {
 				continue
 			}
-			asked = append(asked, at)
+			if len(asked) == maxLists {
+				more[at] = true
+				continue
+			}
+			asked[at] = true
 			l, err := a.list(ctx, at, chain[i+1])
+			if err == nil {
+				all = append(all, l)
+				if len(l.Raw) > room {
+					err = fmt.Errorf("was held against the chain, and is not kept: of %d bytes, with the SHA-256 %x, and %d bytes are kept of all", len(l.Raw), sha256.Sum256(l.Raw), MaxKept)
+				}
+			}
 			if err != nil {
 				missing = append(missing, fmt.Sprintf("%.300q: %v", at, err))
 				continue
 			}
-			lists = append(lists, l)
+			room -= len(l.Raw)
+			kept = append(kept, l)
 		}
 	}
-	return lists, missing
+	if len(more) > 0 {
+		missing = append(missing, fmt.Sprintf("%d more are named and were not asked for: at most %d are", len(more), maxLists))
+	}
+	return all, kept, missing
 }
 
 func (a *Authority) list(ctx context.Context, at string, issuer *x509.Certificate) (*x509.RevocationList, error) {

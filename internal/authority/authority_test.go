@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"errors"
+	"fmt"
+	"math/big"
 	"net/http"
 	"strings"
 	"testing"
@@ -124,9 +126,62 @@ func TestNew(t *testing.T) {
 	}{
 		"no name": {"", "http://a.example", roots}, "a path as name": {"../a", "http://a.example", roots}, "long name": {strings.Repeat("a", 41), "http://a.example", roots},
 		"no URL": {"a", "", roots}, "a file": {"a", "file:///etc/passwd", roots}, "no host": {"a", "http:///x", roots}, "no roots": {"a", "http://a.example", nil},
+		"a user": {"a", "https://secret@a.example/tsa", roots}, "a password": {"a", "https://me:secret@a.example/tsa", roots}, "a query": {"a", "https://a.example/tsa?key=secret", roots},
+		"a fragment": {"a", "https://a.example/tsa#secret", roots}, "a wrong escape": {"a", "https://a.example/secret%zz", roots},
 	} {
-		if _, err := authority.New(row.name, row.url, row.roots, time.Now); err == nil {
-			t.Errorf("%s: is an authority", name)
+		if _, err := authority.New(row.name, row.url, row.roots, time.Now); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// What is shown of an address is no secret of a customer.
+func TestHost(t *testing.T) {
+	a := authoritytest.New(t, "good")
+	a.Behave(authoritytest.Behaviour{Down: true})
+	client, err := authority.New("tsa", a.URL+"/secret", []*x509.Certificate{a.Root}, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if host := client.Host(); host+"/tsa" != a.URL {
+		t.Error(host)
+	}
+	if _, err := client.Ask(t.Context(), message, rand.Reader); !errors.Is(err, authority.ErrUnreachable) || strings.Contains(err.Error(), "secret") {
+		t.Error(err)
+	}
+}
+
+// Lists that are too large to be kept are held against the chain all the same.
+func TestLargeList(t *testing.T) {
+	a := authoritytest.New(t, "good")
+	many := func(entries ...x509.RevocationListEntry) {
+		for i := range int64(20_000) {
+			entries = append(entries, x509.RevocationListEntry{SerialNumber: big.NewInt(i + 1), RevocationTime: time.Now()})
+		}
+		a.Revoke(t, a.Root, entries...)
+	}
+	many()
+	answer, err := ask(t, a, time.Now)
+	if err != nil || len(answer.Lists) != 1 || len(answer.Stamp.Unknown) != 0 || len(answer.Missing) != 1 ||
+		!strings.Contains(answer.Missing[0], "/root.crl") || !strings.Contains(answer.Missing[0], "with the SHA-256 ") {
+		t.Fatalf("%d lists, unknown %q, missing %q: %v", len(answer.Lists), answer.Stamp.Unknown, answer.Missing, err)
+	}
+	many(x509.RevocationListEntry{SerialNumber: a.Intermediate.SerialNumber, RevocationTime: time.Now().Add(-time.Hour)})
+	if _, err := ask(t, a, time.Now); !errors.Is(err, timestamp.ErrRevoked) {
+		t.Error(err)
+	}
+}
+
+// Of more lists than are asked for, it is told how many there are.
+func TestManyLists(t *testing.T) {
+	a := authoritytest.New(t, "good", func(c *x509.Certificate) {
+		for i := range 12 {
+			c.CRLDistributionPoints = append(c.CRLDistributionPoints, fmt.Sprintf("ldap://nowhere.example/%d", i))
+		}
+	})
+	answer, err := ask(t, a, time.Now)
+	if err != nil || len(answer.Missing) != 10 || answer.Missing[9] != "4 more are named and were not asked for: at most 10 are" {
+		t.Errorf("%q: %v", answer.Missing, err)
 	}
 }

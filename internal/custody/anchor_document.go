@@ -35,14 +35,15 @@ type anchorFile struct {
 	Response     []byte   `json:"response"`          // RFC 3161 TimeStampResp, in DER
 	Certificates [][]byte `json:"certificates"`      // the signer's first, the root last, in DER
 	Lists        [][]byte `json:"lists,omitempty"`   // of revoked certificates, as they were then, in DER
-	Missing      []string `json:"missing,omitempty"` // those that could not be had
+	Missing      []string `json:"missing,omitempty"` // those that are not here, and why
 }
 
 // errAnchor says that bytes are not what was kept of a time stamp.
 var errAnchor = errors.New("not a kept time stamp")
 
-// maxAnchor bounds a document: twenty authorities with their lists.
-const maxAnchor = 256 << 20
+// maxAnchor bounds a document: twenty time stamps, each with its response and chain and
+// authority.MaxKept bytes of lists, in base64.
+const maxAnchor = 16 << 20
 
 func fileOf(name string, a authority.Answer) anchorFile {
 	f := anchorFile{Authority: name, Response: a.Response, Missing: a.Missing}

@@ -3,6 +3,8 @@ package custody
 import (
 	"context"
 	"crypto/x509"
+	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -27,7 +29,7 @@ type AnchorStamp struct {
 	Time      *evidence.Time // by the authority's clock, when anchored
 	Serial    string         // of the token, in decimal
 	Entry     *int64         // that tells of it
-	Missing   []string       // revocation lists that could not be had
+	Missing   []string       // revocation lists that were not kept, and why
 	Tries     int
 	Due       *evidence.Time // when it is asked again, while pending
 	Problem   string         // why it is not anchored
@@ -40,7 +42,7 @@ type Anchors struct {
 	Rounds      []AnchorRound // the newest first
 }
 
-// AnchorAuthority is a configured authority.
+// AnchorAuthority is a configured authority, and where it is asked: scheme and host.
 type AnchorAuthority struct{ Name, URL string }
 
 // anchorPage is how many rounds are told of at once.
@@ -55,7 +57,7 @@ func (s *Service) Anchors(ctx context.Context, c Caller, below int64) (Anchors, 
 	}
 	all := Anchors{Every: s.cfg.AnchorEvery}
 	for _, a := range s.cfg.Authorities {
-		all.Authorities = append(all.Authorities, AnchorAuthority{a.Name(), a.URL()})
+		all.Authorities = append(all.Authorities, AnchorAuthority{a.Name(), a.Host()})
 	}
 	err := s.db.View(ctx, func(tx *database.Tx) error {
 		sizes, err := tx.LastRounds(below, anchorPage)
@@ -96,11 +98,14 @@ func anchorsOf(tx *database.Tx, size int64) (AnchorRound, error) {
 				st.Due = &due
 			}
 		case database.AnchorAnchored:
-			f, err := strict[anchorFile](a.Doc)
-			if err != nil {
-				return AnchorRound{}, err
+			var f struct { // what is told: the lists are not read for it
+				Response []byte   `json:"response"`
+				Missing  []string `json:"missing"`
 			}
-			t, err := f.token(note)
+			if err := json.Unmarshal(a.Doc, &f); err != nil {
+				return AnchorRound{}, fmt.Errorf("time stamp of %s: %w", a.Authority, err)
+			}
+			t, err := anchorFile{Authority: a.Authority, Response: f.Response}.token(note)
 			if err != nil {
 				return AnchorRound{}, err
 			}
