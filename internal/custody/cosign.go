@@ -121,13 +121,13 @@ func (c *cosigners) changed() {
 	c.gate = make(chan struct{})
 }
 
-// due gives the oldest seal that the witnesses were not asked about, and a channel that
-// is closed when there may be another.
-func (c *cosigners) due() (*sealed, <-chan struct{}) {
+// due gives the oldest seal, of those up to size, that the witnesses were not asked
+// about, and a channel that is closed when there may be another.
+func (c *cosigners) due(size int64) (*sealed, <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range c.seals {
-		if !s.done {
+		if !s.done && s.Size <= size {
 			return s, c.gate
 		}
 	}
@@ -201,16 +201,18 @@ func (s *Service) cosigned(ctx context.Context, note []byte) []byte {
 	}
 }
 
-// witnessLoop has the newest checkpoint cosigned, at most once in Config.WitnessEvery,
-// and at once the one that an export waits for.
+// witnessLoop has the newest published checkpoint cosigned, at most once in
+// Config.WitnessEvery, and at once the one that an export waits for. A witness that knew
+// of entries that the store does not have would not let a ledger go on that was rebuilt
+// from there.
 func (s *Service) witnessLoop() {
 	s.putCosigned(s.ctx)
 	rest := time.NewTimer(0)
 	defer rest.Stop()
 	rested := false
 	for {
-		head, newer := s.newest.get() // before the seals: one that is not there yet is larger
-		seal, due := s.cosigners.due()
+		head, newer := s.publisher.head.get() // before the seals: one that is not there yet is larger
+		seal, due := s.cosigners.due(head.Size)
 		var err error
 		switch {
 		case s.ctx.Err() != nil:
@@ -222,9 +224,6 @@ func (s *Service) witnessLoop() {
 			rest.Reset(s.cfg.WitnessEvery)
 			rested = false
 		default:
-			if !rested {
-				newer = nil // it has to wait
-			}
 			select {
 			case <-newer:
 			case <-due:

@@ -169,6 +169,7 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 	}
 	s.draining, s.abandon = context.WithCancel(context.WithoutCancel(ctx))
 	s.newest.init()
+	s.publisher.head.init()
 	s.cosigners.init(cfg)
 	s.anchors.init()
 	s.intakes.init()

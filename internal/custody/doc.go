@@ -116,12 +116,15 @@
 //
 // # Witnesses
 //
-// One loop has the outside witnesses cosign the newest checkpoint, all of them the same
-// one, never in an append's way. The checkpoint that an export's seal made comes before
-// any larger one: the bundle carries exactly that. A witness that knows a larger
-// checkpoint, or one that this ledger does not continue, is a [*ConflictError]: at the
-// start, before anything is written, the service does not begin; later it stops writing.
-// One that is not reached, or loses its memory, is told of and asked again.
+// One loop has the outside witnesses cosign the newest checkpoint whose entries all lie in
+// the object store, all of them the same one, never in an append's way. So what is lost
+// with the database was not cosigned, and a ledger that is rebuilt from the store goes on.
+// (A start asks about all that is signed: it puts what a crash left right after.) The
+// checkpoint that an export's seal made comes before any larger one: the bundle carries
+// exactly that. A witness that knows a larger checkpoint, or one that this ledger does not
+// continue, is a [*ConflictError]: at the start, before anything is written, the service
+// does not begin; later it stops writing. One that is not reached, or loses its memory, is
+// told of and asked again.
 //
 // What was cosigned for an export, and now and then beside that, is kept for good: it is
 // noted as kept, put into the store as witnessed-SIZE, and the object is noted. What a

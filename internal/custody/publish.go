@@ -43,6 +43,7 @@ const (
 type publisher struct {
 	tree     *ledger.Tree // over the entries that do; of the one who publishes
 	failures atomic.Int64
+	head     newest // the newest checkpoint of which the store has all entries
 
 	mu      sync.Mutex
 	size    int64                // entries that do
@@ -167,6 +168,7 @@ func (s *Service) publishTo(ctx context.Context, head signed) error {
 		size, _ := s.publisher.published()
 		if size >= head.Size {
 			s.publisher.waiting(0)
+			s.publisher.head.set(head)
 			return nil
 		}
 		if err := s.publishNext(ctx, size, head); err != nil {

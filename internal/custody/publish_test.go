@@ -14,6 +14,8 @@ import (
 	"github.com/custodyd/custodyd/internal/database"
 	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/ledger"
+	"github.com/custodyd/custodyd/internal/verify"
+	"github.com/custodyd/custodyd/internal/witness"
 )
 
 // published waits until everything that is signed lies in the store.
@@ -325,4 +327,43 @@ func alter(path, old, new string) error {
 		return err
 	}
 	return errors.Join(os.Chmod(path, 0o600), os.WriteFile(path, bytes.Replace(data, []byte(old), []byte(new), 1), 0o600))
+}
+
+// TestUnpublishedUnwitnessed: what the store does not have is not cosigned, nor does an
+// export wait for that for ever. So the database can be lost with it, and the ledger that is
+// rebuilt from the store goes on under the same witness.
+func TestUnpublishedUnwitnessed(t *testing.T) {
+	l := newLab(t)
+	l.openCase()
+	l.down()
+	w := newOutside(t, l, "court.example/w")
+	cfg := l.files()
+	cfg.Witnesses = []witness.Endpoint{w.endpoint()}
+	cfg.WitnessEvery, cfg.ExportWait = time.Millisecond, 50*time.Millisecond
+	must(t, l.open(cfg))
+	t.Cleanup(func() {
+		if l.Service != nil {
+			l.down()
+		}
+	})
+	l.published()
+	known := l.Stats().Entries
+	within(t, "all is cosigned", func() bool { return w.size() == known })
+	l.store.setLedger(true)
+	l.store.setFail(func(p point) bool { return p.Method == "Put" })
+	l.record("custodian1", theCase, exhibit("E-002"))
+	if r := l.judgeBy([]*outside{w}); r.Verdict != verify.Failed || r.Findings[0].Code != verify.CodeWitnessQuorum {
+		t.Errorf("%s %v", r.Verdict, r.Findings)
+	}
+	if w.size() != known {
+		t.Errorf("the witness knows %d entries, the store %d", w.size(), known)
+	}
+	lost := bare(t, l.dir)
+	r, err := lost.rebuild(nil)
+	must(t, err)
+	if r.Entries != known {
+		t.Errorf("%d entries of %d are back", r.Entries, known)
+	}
+	must(t, lost.witnessed(w))
+	lost.down()
 }
