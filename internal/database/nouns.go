@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"reflect"
 	"strings"
 
@@ -44,8 +45,8 @@ func newTable[N any](name string, keys, others []string, row func(*N) []any) tab
 		set = append(set, c+" = excluded."+c)
 	}
 	t.read = "SELECT " + strings.Join(all, ", ") + " FROM " + name + " "
-	t.save = "INSERT INTO " + name + " (" + strings.Join(all, ", ") + ") VALUES (?" + strings.Repeat(", ?", len(all)-1) +
-		") ON CONFLICT (" + strings.Join(keys, ", ") + ") DO UPDATE SET " + strings.Join(set, ", ")
+	into, place := t.insert()
+	t.save = into + place + " ON CONFLICT (" + strings.Join(keys, ", ") + ") DO UPDATE SET " + strings.Join(set, ", ")
 	return t
 }
 
@@ -177,32 +178,39 @@ func (t table[N]) wrong(values []any, problem string) error {
 	return &RowError{Table: t.name, Key: strings.Join(key, "/"), Problem: problem}
 }
 
-// All gives every noun, and apart from them every row that is not what Save wrote.
-func (tx *Tx) All() (evidence.Changes, []*RowError, error) {
-	var ch evidence.Changes
-	var wrong []*RowError
-	err := errors.Join(
-		everything(tx, people, "number", &ch.People, &wrong),
-		everything(tx, cases, "reference", &ch.Cases, &wrong),
-		everything(tx, exhibits, "case_id, label", &ch.Exhibits, &wrong),
-		everything(tx, intakes, "intake", &ch.Intakes, &wrong),
-		everything(tx, copies, "case_id, "+copyOrder, &ch.Copies, &wrong),
-		everything(tx, findings, "case_id, number", &ch.Findings, &wrong),
-		everything(tx, erasures, "entry", &ch.Erasures, &wrong),
-	)
-	if err != nil {
-		return evidence.Changes{}, nil, fmt.Errorf("read all nouns: %w", err)
-	}
-	return ch, wrong, nil
+// Rows are the rows of all nouns, table by table, read as they are asked for. A row that
+// is not what Save wrote comes as a [*RowError], and the next one after it; any other
+// error is the last.
+type Rows struct {
+	People   iter.Seq2[evidence.Person, error] // in the order of enrolment
+	Cases    iter.Seq2[evidence.Case, error]
+	Exhibits iter.Seq2[evidence.Exhibit, error]
+	Intakes  iter.Seq2[evidence.Intake, error]
+	Copies   iter.Seq2[evidence.Copy, error]
+	Findings iter.Seq2[evidence.Finding, error]
+	Erasures iter.Seq2[evidence.Erasure, error]
 }
 
-func everything[N any](tx *Tx, t table[N], order string, nouns *[]N, wrong *[]*RowError) error {
-	return t.each(tx, "ORDER BY "+order, nil, func(noun N, err error) error {
-		if row, ok := errors.AsType[*RowError](err); ok {
-			*wrong = append(*wrong, row)
+// Rows gives the rows of all nouns, each table by its key.
+func (tx *Tx) Rows() Rows {
+	return Rows{
+		People: rows(tx, people, "number"), Cases: rows(tx, cases, "id"), Exhibits: rows(tx, exhibits, "case_id, label"),
+		Intakes: rows(tx, intakes, "intake"), Copies: rows(tx, copies, "case_id, exhibit, number"),
+		Findings: rows(tx, findings, "case_id, number"), Erasures: rows(tx, erasures, "entry"),
+	}
+}
+
+func rows[N any](tx *Tx, t table[N], order string) iter.Seq2[N, error] {
+	return func(yield func(N, error) bool) {
+		err := t.each(tx, "ORDER BY "+order, nil, func(noun N, err error) error {
+			if !yield(noun, err) {
+				return errEnough
+			}
 			return nil
+		})
+		if err != nil && !errors.Is(err, errEnough) {
+			var none N
+			yield(none, fmt.Errorf("read all %s: %w", t.name, err))
 		}
-		*nouns = append(*nouns, noun)
-		return err
-	})
+	}
 }

@@ -3,6 +3,8 @@ package evidence
 import (
 	"bytes"
 	"cmp"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -236,29 +238,46 @@ func (m *Memory) Save(ch Changes) {
 	}
 }
 
-// All gives every noun of the state, in no particular order.
+// Nouns are the nouns of a state, table by table. A sequence is good until the state
+// changes.
+type Nouns struct {
+	People   iter.Seq[Person] // in the order of enrolment; all others in none
+	Cases    iter.Seq[Case]
+	Exhibits iter.Seq[Exhibit]
+	Intakes  iter.Seq[Intake]
+	Copies   iter.Seq[Copy]
+	Findings iter.Seq[Finding]
+	Erasures iter.Seq[Erasure]
+}
+
+// Nouns gives every noun of the state, one by one.
+func (m *Memory) Nouns() Nouns {
+	return Nouns{
+		People: func(yield func(Person) bool) {
+			for _, p := range m.order {
+				if !yield(m.people[p]) {
+					return
+				}
+			}
+		},
+		Cases: maps.Values(m.cases), Exhibits: maps.Values(m.exhibits), Intakes: maps.Values(m.intakes),
+		Copies: maps.Values(m.copies), Findings: maps.Values(m.findings), Erasures: maps.Values(m.erasures),
+	}
+}
+
+// All gives every noun of the state at once.
 func (m *Memory) All() Changes {
-	var ch Changes
-	for _, p := range m.order {
-		ch.People = append(ch.People, m.people[p])
+	n := m.Nouns()
+	return Changes{
+		People: collect(n.People, len(m.people)), Cases: collect(n.Cases, len(m.cases)), Exhibits: collect(n.Exhibits, len(m.exhibits)),
+		Intakes: collect(n.Intakes, len(m.intakes)), Copies: collect(n.Copies, len(m.copies)), Findings: collect(n.Findings, len(m.findings)),
+		Erasures: collect(n.Erasures, len(m.erasures)),
 	}
-	for _, c := range m.cases {
-		ch.Cases = append(ch.Cases, c)
+}
+
+func collect[N any](from iter.Seq[N], n int) []N {
+	if n == 0 {
+		return nil
 	}
-	for _, x := range m.exhibits {
-		ch.Exhibits = append(ch.Exhibits, x)
-	}
-	for _, i := range m.intakes {
-		ch.Intakes = append(ch.Intakes, i)
-	}
-	for _, c := range m.copies {
-		ch.Copies = append(ch.Copies, c)
-	}
-	for _, f := range m.findings {
-		ch.Findings = append(ch.Findings, f)
-	}
-	for _, e := range m.erasures {
-		ch.Erasures = append(ch.Erasures, e)
-	}
-	return ch
+	return slices.AppendSeq(make([]N, 0, n), from)
 }
