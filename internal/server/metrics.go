@@ -43,7 +43,7 @@ func (s *Server) measure(registry *prometheus.Registry, version string) error {
 			func(c custody.Stats) int64 { return c.PublishFailures })),
 		registry.Register(gauge("custodyd_anchored_entries", "Entries under the newest checkpoint with an RFC 3161 time stamp.",
 			func(c custody.Stats) float64 { return float64(c.Anchored) })),
-		registry.Register(gauge("custodyd_anchored_time_seconds", "When that checkpoint was stamped, in seconds since 1970; zero: never.",
+		registry.Register(gauge("custodyd_anchored_timestamp_seconds", "When that checkpoint was stamped, in seconds since 1970; zero: never.",
 			func(c custody.Stats) float64 { return float64(c.AnchoredAt) })),
 		registry.Register(gauge("custodyd_anchors_pending", "Time stamps that are waited for.",
 			func(c custody.Stats) float64 { return float64(c.AnchorsPending) })),

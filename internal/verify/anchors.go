@@ -41,6 +41,7 @@ type Anchor struct {
 // anchoring is what the entries say of time stamps, and when they were made.
 type anchoring struct {
 	moments []moment // by rising entry
+	ofCase  []int64  // the entries of the case, rising
 	told    []told
 	tokens  map[tokenOf]toldToken
 	// stampers are the authorities that have stamped the whole, by the key that signed.
@@ -72,6 +73,9 @@ type told struct {
 func (a *anchoring) noteMoment(e *entry) {
 	m := moment{e.envelope.Seq, e.envelope.Time}
 	a.moments = append(a.moments, m)
+	if !e.envelope.Case.IsZero() {
+		a.ofCase = append(a.ofCase, m.seq)
+	}
 	if e.event == nil {
 		return
 	}
@@ -113,8 +117,40 @@ func (j *judge) anchors(ctx context.Context) error {
 		}
 		j.anchored(size, sizes[size])
 	}
+	j.anchorsNotHere()
 	j.quorumOfAnchors()
 	return nil
+}
+
+// maxNotHere is how many time stamps are named that are not in the bundle.
+const maxNotHere = 10
+
+// anchorsNotHere tells of the time stamps that belong into the bundle, are told of by its
+// entries, and are not in it. They belong there if they were the first over an entry of
+// the case; of others a bundle does without.
+func (j *judge) anchorsNotHere() {
+	slices.SortStableFunc(j.told, func(a, b told) int { return cmp.Compare(a.Size, b.Size) })
+	var names []string
+	before := int64(0) // entries that the stamps of a smaller size cover
+	for i, t := range j.told {
+		if i > 0 && j.told[i-1].Size < t.Size {
+			before = j.told[i-1].Size
+		}
+		if first, _ := slices.BinarySearch(j.ofCase, before); first == len(j.ofCase) || j.ofCase[first] >= t.Size {
+			continue
+		}
+		for _, token := range t.Tokens {
+			if !j.b.Has(bundle.AnchorPath(bundle.KindStamp, t.Size, token.Authority)) {
+				names = append(names, fmt.Sprintf("of %s over %d entries, of %s (entry %d)", token.Authority, t.Size, token.Time, t.seq))
+			}
+		}
+	}
+	if more := len(names) - maxNotHere; more > 0 {
+		names = append(names[:maxNotHere], fmt.Sprintf("and %d more", more))
+	}
+	if len(names) > 0 {
+		j.r.unchecked(false, "time stamps that the entries tell of and that are not in the bundle: %s", strings.Join(names, "; "))
+	}
 }
 
 // entryTells judges what an entry says of time stamps.
@@ -226,6 +262,9 @@ func (j *judge) stamp(size int64, authority string, note []byte) Anchor {
 			at, newest.seq, newest.at)
 	}
 	a.State = AnchorVerified
+	if a.Whole && newest.seq >= 0 && s.Time.Sub(newest.at.Std()) > farOff {
+		j.r.note("the time stamp of %s over the bundle is of %s, its newest entry of %s: it was asked for that much later, or a clock is wrong", authority, at, newest.at)
+	}
 	if a.Whole {
 		if j.stampers == nil {
 			j.stampers = map[string]string{}
@@ -292,11 +331,14 @@ func (j *judge) limitsOfAnchors() {
 			j.r.unchecked(false, "the time stamps of %s: the policy knows no root of it (authority %s BASE64)", name, name)
 		}
 	}
-	if verified {
+	switch {
+	case verified:
 		j.r.unchecked(false, "times between time stamps: those are of the ledger's own clock")
-		return
+	case j.o.Policy != nil && j.o.Policy.Anchors > 0:
+		j.r.unchecked(false, "times: none of the time stamps that are demanded holds, so they are those of the ledger's own clock")
+	default:
+		j.r.unchecked(false, "time stamps: none is demanded and none verified, so the times are those of the ledger's own clock")
 	}
-	j.r.unchecked(false, "time stamps: none is demanded and none verified, so the times are those of the ledger's own clock")
 }
 
 // words says what a time stamp shows.
@@ -312,7 +354,7 @@ func (a Anchor) words() string {
 	case AnchorVerified:
 		return fmt.Sprintf("%s existed before %s, says %s (%s)", covered, a.Time, a.Authority, a.Signer)
 	case AnchorUnchecked:
-		return fmt.Sprintf("unchecked: %s existed before %s, would %s say", covered, a.Time, a.Authority)
+		return fmt.Sprintf("not checked: %s says that %s existed before %s", a.Authority, covered, a.Time)
 	}
 	return fmt.Sprintf("failed: %s over the first %d entries of the ledger", a.Authority, a.Entries)
 }

@@ -267,6 +267,55 @@ func TestOneAuthorityTwoNames(t *testing.T) {
 	}
 }
 
+// What is not there, or does not fit, is told in the words that are true of it.
+func TestAnchorWords(t *testing.T) {
+	a, bag := whole(t)
+	without := bag.Clone()
+	maps.DeleteFunc(without, func(p string, _ []byte) bool { return strings.HasPrefix(p, "data/anchors/") })
+	without.Recompute()
+	late := bag.Clone()
+	note := bag[bundle.AnchorPath(bundle.KindAnchored, a.Size(), "")]
+	late[bundle.AnchorPath(bundle.KindStamp, a.Size(), "lab2")] = a.tsas["lab2"].Stamp(t, note, nil, authoritytest.Behaviour{Now: func() time.Time { return a.Now().AddDate(0, 9, 0) }})
+	late.Recompute()
+	wrong := a.policy(1)
+	wrong.Authorities = append(wrong.Authorities, verify.Authority{Name: "lab2", Root: a.tsas["notary"].Root})
+	const (
+		notHere = "time stamps that the entries tell of and that are not in the bundle: of lab2 over 29 entries, of "
+		unasked = "time stamps: none is demanded and none verified"
+		failed  = "times: none of the time stamps that are demanded holds"
+		later   = "it was asked for that much later, or a clock is wrong"
+		nobody  = "with keys of their own; those that hold: none"
+	)
+	for name, row := range map[string]struct {
+		bag    bundletest.Bag
+		policy *verify.Policy
+		want   []string
+	}{
+		"good":            {bag, a.policy(2, "lab2", "notary"), nil},
+		"none, unasked":   {without, a.policy(0), []string{notHere, unasked}},
+		"none, asked for": {without, a.policy(1, "lab2"), []string{notHere, failed, nobody}},
+		"a wrong root":    {bag, wrong, []string{failed, nobody}},
+		"unknown":         {bag, a.policy(0), []string{"not checked: lab2 says that all of this existed before 2026-", unasked}},
+		"months later":    {late, a.policy(1, "lab2"), []string{later}},
+	} {
+		r := judge(t, row.bag.Zip(t), verify.Options{Policy: row.policy})
+		var text bytes.Buffer
+		if err := r.Text(&text); err != nil {
+			t.Fatal(err)
+		}
+		for _, words := range []string{notHere, unasked, failed, later, nobody} {
+			if strings.Contains(text.String(), words) != slices.Contains(row.want, words) {
+				t.Errorf("%s: %q: want %v in\n%s", name, words, slices.Contains(row.want, words), &text)
+			}
+		}
+		for _, words := range row.want {
+			if !strings.Contains(text.String(), words) {
+				t.Errorf("%s: no %q in\n%s", name, words, &text)
+			}
+		}
+	}
+}
+
 // Another ledger's story, signed with the stolen key, does not take over a time stamp.
 func TestAnchorOfAnotherStory(t *testing.T) {
 	a := newAnchorer(t)

@@ -130,9 +130,13 @@ func (j *judge) clocks() {
 		if c.Time == nil {
 			continue
 		}
-		if off := c.Time.Std().Sub(j.r.Export.Time.Std()); off.Abs() > farOff {
-			j.r.note("the witness %s cosigned at %s, the checkpoint ends with an entry of %s: it was asked that much later, or a clock is wrong",
-				c.Name, c.Time, j.r.Export.Time)
+		why := "it was asked that much later, or a clock is wrong"
+		off := c.Time.Std().Sub(j.r.Export.Time.Std())
+		if off < 0 {
+			why = "which did not exist then: a clock is wrong"
+		}
+		if off.Abs() > farOff {
+			j.r.note("the witness %s cosigned at %s, the checkpoint ends with an entry of %s: %s", c.Name, c.Time, j.r.Export.Time, why)
 		}
 	}
 }
