@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -28,7 +27,7 @@ func (s *settings) witnessFlags(f *pflag.FlagSet) {
 func (s *settings) witnessEveryFlags(f *pflag.FlagSet) {
 	s.witnessFlags(f)
 	f.DurationVar(&s.witnesses.every, "witness-every", custody.DefaultWitnessEvery, "how often witnesses are asked at most, while there are new entries")
-	f.DurationVar(&s.witnesses.exportWait, "export-wait", custody.DefaultExportWait, "how long an export waits for witnesses and time stamps")
+	f.DurationVar(&s.witnesses.exportWait, "export-wait", custody.DefaultExportWait, "how long an export waits for witnesses and time stamps, 10m at most; 0: it does not wait")
 }
 
 // endpoints reads the witnesses. No two are one key or have one name.
@@ -46,8 +45,11 @@ func (w witnessing) endpoints() ([]witness.Endpoint, error) {
 		}
 		list = append(list, e)
 	}
-	if w.every < 0 || w.exportWait < 0 {
-		return nil, errors.New("--witness-every, --export-wait: want some time, such as 10s")
+	if w.every < time.Second && w.every != 0 { // zero: a command without the flag
+		return nil, fmt.Errorf("--witness-every %s: want 1s at least, such as 10s", w.every)
+	}
+	if w.exportWait < 0 || w.exportWait > custody.MaxExportWait {
+		return nil, fmt.Errorf("--export-wait %s: want 0 to %s, such as 5s", w.exportWait, custody.MaxExportWait)
 	}
 	return list, nil
 }

@@ -117,7 +117,7 @@ func TestWitnesses(t *testing.T) {
 	t.Cleanup(func() { _ = exec.Command("chattr", "-R", "-f", "-i", dir).Run() })
 	serve := func(env []string, args ...string) *process {
 		t.Helper()
-		return p.begin("store", env, append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0", "--witness-every", "20ms"}, args...)...)
+		return p.begin("store", env, append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0", "--witness-every", "1s"}, args...)...)
 	}
 	s := serve(nil)
 	vkey := s.said["verifier"]

@@ -27,7 +27,7 @@ func beginVouched(t *testing.T) *lab {
 		}
 		w := vouched.witness()
 		key := regexp.MustCompile(`witness +(\S+\+\S+)`).FindStringSubmatch(w.said)[1]
-		vouched.with = []string{"--witness", key + " http://" + address, "--witness-every", "0s"}
+		vouched.with = []string{"--witness", key + " http://" + address, "--witness-every", "1s"}
 		vouched.write("witnessed.policy", fmt.Appendf(nil, "origin lab.example/custody\nlog %s\nwitness w1 %s\nquorum w1\n", vouched.vkey, key))
 		vouched.up()
 		vouched.must("examiner1", "export", "2026-0042", "-o", vouched.path("witnessed.zip"))

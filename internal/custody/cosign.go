@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -17,13 +19,20 @@ const (
 	witnessTimeout = 3 * time.Second
 	// maxSkips bounds how many rounds a witness is left alone that fails.
 	maxSkips = 32
+	// believed is how many rounds in a row a witness refuses without showing why, until it
+	// is believed: one such answer anybody on the way can give.
+	believed = 3
+	// refusedAgain is how long a start waits before it asks a witness that refused again.
+	refusedAgain = time.Second
 	// maxSeals is how many exports may wait for witnesses at once; older ones go without.
 	maxSeals = 64
 
 	// DefaultWitnessEvery is how often witnesses are asked while there are new entries.
 	DefaultWitnessEvery = 10 * time.Second
-	// DefaultExportWait is how long an export waits for witnesses, and for time stamps.
+	// DefaultExportWait is how long an export waits for witnesses, and for time stamps, and
+	// MaxExportWait how long it may: a request waits for it.
 	DefaultExportWait = 5 * time.Second
+	MaxExportWait     = 10 * time.Minute
 )
 
 // The states of a witness.
@@ -39,7 +48,7 @@ type WitnessState struct {
 	Key      ledger.WitnessKey
 	State    string
 	Cosigned int64  // size of the largest checkpoint it has cosigned; 0: none
-	Problem  string // why it is failing
+	Problem  string // why it is failing, in words for everybody; the log has what it said
 	Failures int64  // since the start
 }
 
@@ -60,6 +69,8 @@ type cosigner struct {
 	client *witness.Client // of the one round
 	skips  int             // rounds for which it is left alone
 	tries  int             // that have failed, one after the other
+
+	refusals int // rounds since its last cosignature in which it refused and did not show why
 
 	mu    sync.Mutex
 	state WitnessState
@@ -254,7 +265,7 @@ func (s *Service) round(ctx context.Context, target signed, seal *sealed) error 
 			continue
 		}
 		asked.Go(func() {
-			note, err := s.offer(ctx, w, target)
+			note, err := s.offer(ctx, w, target, seal == nil)
 			answers[i] = answer{note, err}
 			s.cosigners.answered(seal, note, false)
 		})
@@ -279,7 +290,9 @@ func (s *Service) round(ctx context.Context, target signed, seal *sealed) error 
 }
 
 // offer asks one witness. The error is a *ConflictError; every other one is noted only.
-func (s *Service) offer(ctx context.Context, w *cosigner, target signed) ([]byte, error) {
+// Rounds of exports can follow on each other at once: there a refusal does not count that
+// the witness does not show to be right.
+func (s *Service) offer(ctx context.Context, w *cosigner, target signed, counts bool) ([]byte, error) {
 	prove := provesTo(s.db, target.Size)
 	note, err := w.client.Offer(ctx, target.note, prove)
 	if errors.Is(err, witness.ErrForgotten) {
@@ -291,7 +304,7 @@ func (s *Service) offer(ctx context.Context, w *cosigner, target signed) ([]byte
 	}
 	w.note(err)
 	if err == nil {
-		w.tries, w.skips = 0, 0
+		w.tries, w.skips, w.refusals = 0, 0, 0
 		return note, nil
 	}
 	w.skips = min(1<<min(w.tries, 10)-1, maxSkips)
@@ -304,7 +317,18 @@ func (s *Service) offer(ctx context.Context, w *cosigner, target signed) ([]byte
 		s.log.Warn("witness", "witness", w.client.Key.Name(), "size", target.Size, "error", err)
 		return nil, nil
 	}
-	return nil, s.witnessConflict(ctx, w.client.Key, target, conflict)
+	if conflict.Theirs == nil {
+		w.tries, w.skips = 0, 0 // it answers: ask on
+		if counts {
+			w.refusals++
+		}
+		if w.refusals < believed {
+			s.log.Error("a witness refuses the ledger and does not show why: ask who runs it", "witness", w.client.Key.Name(),
+				"size", target.Size, "times", w.refusals, "believed", believed, "error", err)
+			return nil, nil
+		}
+	}
+	return nil, witnessConflict(w.client.Key, target, conflict)
 }
 
 // note keeps what came of asking.
@@ -314,26 +338,39 @@ func (w *cosigner) note(err error) {
 	w.state.Cosigned = w.client.Cosigned()
 	w.state.State, w.state.Problem = WitnessOK, ""
 	if err != nil {
-		w.state.State, w.state.Problem = WitnessFailing, err.Error()
+		w.state.State, w.state.Problem = WitnessFailing, witnessProblem(err)
 		w.state.Failures++
 	}
 }
 
-// witnessConflict makes the conflict out of a witness's, with its note: as it shows it,
-// or as it was cosigned for us.
-func (s *Service) witnessConflict(ctx context.Context, key ledger.WitnessKey, target signed, c *witness.ConflictError) error {
-	theirs := c.Theirs
-	if theirs == nil {
-		if known, err := s.lastCosignedBy(ctx, key); err == nil {
-			theirs = known.Note
+// witnessProblem tells everybody what is wrong with a witness, without an address of ours
+// and without a word of theirs.
+func witnessProblem(err error) string {
+	for _, known := range []error{
+		witness.ErrAhead, witness.ErrInconsistent, witness.ErrUnknownLog, witness.ErrForgotten, witness.ErrUnreachable,
+	} {
+		if errors.Is(err, known) {
+			return known.Error()
 		}
 	}
-	return &ConflictError{Who: "the witness " + key.Name(), Ours: target.note, Theirs: theirs, Err: c}
+	return "the service cannot ask it now"
+}
+
+// witnessConflict makes the conflict out of a witness's, and says how to go on.
+func witnessConflict(key ledger.WitnessKey, target signed, c *witness.ConflictError) error {
+	who := "the witness " + key.Name()
+	shown := who + " shows no signed checkpoint that contradicts it: it has said so " + strconv.Itoa(believed) + " times"
+	if c.Theirs != nil {
+		shown = "this ledger's key signed both checkpoints: one of them is of a ledger that was rolled back, restored from an old backup, or forked"
+	}
+	return &ConflictError{Who: who, Ours: target.note, Theirs: c.Theirs, Err: fmt.Errorf("%w\n%s\n"+
+		"leave everything as it is; compare the checkpoints with who runs %s, and restore the newest database; "+
+		"start without this --witness only when it is the witness that is wrong", c, shown, who)}
 }
 
 // compareWitnesses asks every witness about the newest checkpoint before the service
-// begins. One that cannot be asked is no reason not to begin; the error is a
-// *ConflictError.
+// begins. One that cannot be asked is no reason not to begin; one that refuses and does
+// not show why is asked until it is believed, or does not. The error is a *ConflictError.
 func (s *Service) compareWitnesses(ctx context.Context, head signed) error {
 	if len(s.cosigners.all) == 0 {
 		return nil
@@ -357,7 +394,22 @@ func (s *Service) compareWitnesses(ctx context.Context, head signed) error {
 			w.state.Cosigned = known.Size
 		}
 	}
-	return s.round(ctx, head, nil)
+	for range believed {
+		if err := s.round(ctx, head, nil); err != nil || !s.cosigners.refusing() {
+			return err
+		}
+		select {
+		case <-time.After(refusedAgain):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil // it refused and then gave no answer: the next rounds count on
+}
+
+// refusing reports whether a witness refuses that is not believed yet; of the one round.
+func (c *cosigners) refusing() bool {
+	return slices.ContainsFunc(c.all, func(w *cosigner) bool { return w.refusals > 0 })
 }
 
 // provesTo proves that a ledger of some size continues its earlier ones.
@@ -371,6 +423,12 @@ func provesTo(db *database.DB, size int64) witness.Prove {
 	}
 }
 
+// unshown reports whether a witness refuses without showing why.
+func unshown(err error) bool {
+	c, ok := errors.AsType[*witness.ConflictError](err)
+	return ok && c.Theirs == nil
+}
+
 // inspectWitnesses asks the witnesses for a service that is not running.
 func inspectWitnesses(ctx context.Context, cfg Config) []Observation {
 	var seen []Observation
@@ -382,6 +440,8 @@ func inspectWitnesses(ctx context.Context, cfg Config) []Observation {
 			_, problem = witness.NewClient(e, cfg.Ledger.Key(), witnessTimeout).Offer(ctx, note, provesTo(cfg.Database, last.Size))
 		}
 		switch {
+		case unshown(problem):
+			mend = "it does not show which checkpoint contradicts: run check again, and ask who runs it"
 		case errors.As(problem, new(*witness.ConflictError)):
 			mend = "the database was rolled back or rewritten, or somebody signs with its key: keep everything, restore the newest database"
 		case errors.Is(problem, witness.ErrUnknownLog):

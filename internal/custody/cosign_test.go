@@ -32,7 +32,9 @@ type outside struct {
 	now    *witness.Witness
 	server *httptest.Server
 	down   atomic.Bool
-	cut    atomic.Bool // takes requests and answers nothing
+	cut    atomic.Bool  // takes requests and answers nothing
+	lies   atomic.Int64 // how many answers are somebody else's, on the way to it
+	lie    http.HandlerFunc
 }
 
 func newOutside(t testing.TB, l *lab, name string) *outside {
@@ -52,6 +54,8 @@ func newOutside(t testing.TB, l *lab, name string) *outside {
 		case o.cut.Load():
 			_, _ = io.Copy(io.Discard, in.Body) // so that the server sees the client go
 			<-in.Context().Done()
+		case in.Method == http.MethodPost && o.lies.Add(-1) >= 0, in.Method == http.MethodGet && o.lies.Load() > 0:
+			o.lie(out, in)
 		default:
 			o.now.Handler().ServeHTTP(out, in)
 		}
@@ -166,7 +170,7 @@ func TestWitnessed(t *testing.T) {
 	}
 	states := l.About().Witnesses
 	if len(states) != 2 || states[0].State != custody.WitnessOK || states[1].State != custody.WitnessFailing ||
-		!strings.Contains(states[1].Problem, "503") || states[1].Failures == 0 || states[0].Cosigned <= states[1].Cosigned {
+		states[1].Problem != witness.ErrUnreachable.Error() || states[1].Failures == 0 || states[0].Cosigned <= states[1].Cosigned {
 		t.Errorf("%+v", states)
 	}
 	// It comes back, and is told of what it missed.
@@ -296,6 +300,74 @@ func TestWitnessConflict(t *testing.T) {
 	// The true one goes on.
 	must(t, l.witnessed(w))
 	l.down()
+}
+
+// TestWitnessAnswers: what nobody signed stops the writing only when it is said again and
+// again, and only when a witness can have said it.
+func TestWitnessAnswers(t *testing.T) {
+	answer := func(status int, mediaType, body string) http.HandlerFunc {
+		return func(out http.ResponseWriter, _ *http.Request) {
+			out.Header().Set("Content-Type", mediaType)
+			out.WriteHeader(status)
+			_, _ = io.WriteString(out, body)
+		}
+	}
+	const ever = 1_000_000
+	const unreached = "the witness cannot be reached, or gives no answer of a witness"
+	for name, row := range map[string]struct {
+		lie     http.HandlerFunc
+		times   int64
+		problem string // while it is so
+		wantErr error  // of the alarm
+	}{
+		"a proxy's 409":          {answer(409, "text/plain", "nope"), ever, unreached, nil},
+		"a 409 in other words":   {answer(409, "text/x.tlog.size", "http://10.0.0.1/"), ever, unreached, nil},
+		"larger, once":           {answer(409, "text/x.tlog.size", "999999\n"), 1, "", nil},
+		"larger, always":         {answer(409, "text/x.tlog.size", "999999\n"), ever, "the witness has cosigned a larger checkpoint", witness.ErrAhead},
+		"not proven, twice":      {answer(422, "text/plain", ""), 2, "", nil},
+		"not proven, always":     {answer(422, "text/plain", ""), ever, "not proven to continue the checkpoint cosigned last", witness.ErrInconsistent},
+		"addresses in an answer": {answer(500, "text/plain", "dial 10.0.0.1"), ever, unreached, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			w := newOutside(t, l, "w.example")
+			w.lie = row.lie
+			l.restartWith(w)
+			within(t, "all is cosigned", func() bool { return w.size() == l.Stats().Entries })
+			w.lies.Store(row.times)
+			l.openCase()
+			if row.problem != "" {
+				within(t, "it is said", func() bool { return l.About().Witnesses[0].Problem == row.problem })
+			}
+			if row.wantErr == nil {
+				within(t, "it is asked on", func() bool { return l.About().Witnesses[0].Failures > 2 || row.times < 3 && w.lies.Load() < 0 })
+				w.lies.Store(0)
+				within(t, "all is cosigned again", func() bool { return w.size() == l.Stats().Entries })
+				if err := l.Alarm(); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			within(t, "alarm", func() bool { return l.Alarm() != nil })
+			c, ok := errors.AsType[*custody.ConflictError](l.Alarm())
+			if !ok || !errors.Is(c, row.wantErr) || c.Theirs != nil || len(c.Ours) == 0 || !strings.Contains(c.Error(), "only when it is the witness that is wrong") {
+				t.Errorf("%v", l.Alarm())
+			}
+			if !strings.Contains(l.logged.String(), "refuses the ledger and does not show why") {
+				t.Error(l.logged.String())
+			}
+			// It is refused at the start, too, after it was asked as often.
+			l.down()
+			w.lies.Store(ever)
+			l.store = &store{partSize: l.store.partSize}
+			if err := l.witnessed(w); !errors.Is(err, row.wantErr) || !errors.Is(err, custody.ErrRollback) {
+				t.Error(err)
+			}
+			if asked := ever - w.lies.Load(); asked != 3 {
+				t.Errorf("asked %d times", asked)
+			}
+		})
+	}
 }
 
 // under makes the lab's ledger anew, with the key of another.

@@ -123,8 +123,10 @@
 // checkpoint that an export's seal made comes before any larger one: the bundle carries
 // exactly that. A witness that knows a larger checkpoint, or one that this ledger does not
 // continue, is a [*ConflictError]: at the start, before anything is written, the service
-// does not begin; later it stops writing. One that is not reached, or loses its memory, is
-// told of and asked again.
+// does not begin; later it stops writing. The proof is what it shows, signed by this
+// ledger's key. One that refuses and shows nothing that contradicts is told of, and
+// believed after three rounds in a row: nobody signed that answer. One that is not reached,
+// or loses its memory, is told of and asked again.
 //
 // What was cosigned for an export, and now and then beside that, is kept for good: it is
 // noted as kept, put into the store as witnessed-SIZE, and the object is noted. What a

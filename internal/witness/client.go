@@ -18,7 +18,7 @@ var (
 	// ErrEndpoint says that a text is not a witness's key and address.
 	ErrEndpoint = errors.New("not a witness's verifier key, a space and its http or https address")
 	// ErrUnreachable says that a witness gives no answer that means anything.
-	ErrUnreachable = errors.New("the witness cannot be reached")
+	ErrUnreachable = errors.New("the witness cannot be reached, or gives no answer of a witness")
 	// ErrForgotten says that a witness knows less than it has cosigned: its state was lost
 	// or rolled back, and what it says is worth that much less.
 	ErrForgotten = errors.New("the witness has forgotten what it cosigned")
@@ -28,20 +28,24 @@ var (
 
 // ConflictError says that a witness does not take a checkpoint for what it has cosigned
 // before. It is an ErrAhead or an ErrInconsistent.
+//
+// With Theirs it is proven: the ledger's own key signed what contradicts the checkpoint.
+// Without, it is what an answer says that nobody signed, and that anybody on the way could
+// have given: ask again before you believe it.
 type ConflictError struct {
 	Witness string
 	Offered ledger.Checkpoint
-	Held    int64  // the size of what the witness holds; -1 where it does not say
-	Theirs  []byte // what it holds, signed by the ledger; nil where it does not show that
+	Held    int64  // the size of what the witness holds, as far as it says
+	Theirs  []byte // what it holds, signed by the ledger; nil where it shows nothing that contradicts
 	Err     error
 }
 
 func (e *ConflictError) Error() string {
-	holds := "it does not say which"
-	if e.Held >= 0 {
-		holds = fmt.Sprintf("of size %d", e.Held)
+	holds := "says, and does not show, that it holds one"
+	if e.Theirs != nil {
+		holds = "shows one, signed by this ledger's key,"
 	}
-	return fmt.Sprintf("the witness %s refuses the checkpoint of size %d: %v (%s)", e.Witness, e.Offered.Size, e.Err, holds)
+	return fmt.Sprintf("the witness %s refuses the checkpoint of size %d: %v; it %s of size %d", e.Witness, e.Offered.Size, e.Err, holds, e.Held)
 }
 
 // Unwrap returns Err.
@@ -102,9 +106,10 @@ func (c *Client) Recall(size int64) {
 
 // Offer asks the witness to cosign a signed checkpoint and gives it with the ledger's line
 // and the witness's. When the witness holds a smaller one than was thought it is asked
-// once more, with proof from there. The error is a *ConflictError, ErrUnknownLog where the
-// witness was not told of the ledger, ErrForgotten where it knows less than it has
-// cosigned, or ErrUnreachable. After an ErrForgotten it may be asked again.
+// once more, with proof from there. When it refuses, it is asked what it holds. The error
+// is a *ConflictError, ErrUnknownLog where the witness was not told of the ledger,
+// ErrForgotten where it knows less than it has cosigned, or ErrUnreachable. After an
+// ErrForgotten it may be asked again.
 func (c *Client) Offer(ctx context.Context, note []byte, prove Prove) ([]byte, error) {
 	next, err := ledger.OpenCheckpoint(note, c.ledger)
 	if err != nil {
@@ -128,19 +133,21 @@ func (c *Client) Offer(ctx context.Context, note []byte, prove Prove) ([]byte, e
 		case status == http.StatusConflict && mediaType == sizeType:
 			held, err := parseSize(strings.TrimSuffix(string(body), "\n"))
 			if err != nil || held == c.held {
-				return nil, fmt.Errorf("%w: it answers 409 with %.40q", ErrUnreachable, body)
+				return nil, c.refused(ctx, next, prove, fmt.Errorf("%w: it answers 409 with %.40q", ErrUnreachable, body))
 			}
 			c.held = held
 			if held > next.Size {
-				return nil, c.conflict(ctx, next, held, ErrAhead)
+				return nil, c.refused(ctx, next, prove, c.conflict(next, held, nil, ErrAhead))
 			}
 			if held < c.most {
 				was := c.most
 				c.most = held // told once
 				return nil, fmt.Errorf("%w: it holds size %d and has cosigned %d", ErrForgotten, held, was)
 			}
-		case status == http.StatusConflict || status == http.StatusUnprocessableEntity:
-			return nil, c.inconsistent(ctx, next, proof)
+		case status == http.StatusConflict: // of a witness to another root; or of anything on the way to it
+			return nil, c.refused(ctx, next, prove, fmt.Errorf("%w: it answers 409 without the size that it holds", ErrUnreachable))
+		case status == http.StatusUnprocessableEntity:
+			return nil, c.refused(ctx, next, prove, c.conflict(next, c.held, nil, ErrInconsistent))
 		case status == http.StatusNotFound:
 			return nil, fmt.Errorf("%w: its operator has to be told of the key %s", ErrUnknownLog, c.ledger)
 		default:
@@ -160,24 +167,36 @@ func (c *Client) cosigned(next ledger.Checkpoint, note, lines []byte) ([]byte, e
 	return ledger.Cosigned(c.ledger, []ledger.WitnessKey{c.Key}, answered)
 }
 
-// inconsistent is what a 422 comes to. Where the witness shows what it holds, we can tell
-// whether the proof was at fault or the witness is.
-func (c *Client) inconsistent(ctx context.Context, next ledger.Checkpoint, proof []ledger.Hash) error {
-	conflict := c.conflict(ctx, next, c.held, ErrInconsistent)
-	if theirs, err := ledger.OpenCheckpoint(conflict.Theirs, c.ledger); err == nil && theirs.Size == c.held &&
-		ledger.CheckConsistency(proof, next.Size, next.Root, theirs.Size, theirs.Root) == nil {
+// refused is what a refusal comes to. What the witness shows decides, for the ledger has
+// signed that; where it shows nothing that contradicts the checkpoint, the error is what
+// the answer says that nobody signed.
+func (c *Client) refused(ctx context.Context, next ledger.Checkpoint, prove Prove, unsigned error) error {
+	note, err := c.Shown(ctx) // not every witness shows it, and not all under this address
+	if err != nil {
+		return unsigned
+	}
+	theirs, err := ledger.OpenCheckpoint(note, c.ledger)
+	if err != nil {
+		return unsigned
+	}
+	if theirs.Size > next.Size {
+		return c.conflict(next, theirs.Size, note, ErrAhead)
+	}
+	proof, err := prove(ctx, theirs.Size)
+	if err != nil {
+		return err
+	}
+	if ledger.CheckConsistency(proof, next.Size, next.Root, theirs.Size, theirs.Root) != nil {
+		return c.conflict(next, theirs.Size, note, ErrInconsistent)
+	}
+	if errors.Is(unsigned, ErrInconsistent) && theirs.Size == c.held {
 		return fmt.Errorf("%w: it refuses a proof that holds against what it shows", ErrUnreachable)
 	}
-	return conflict
+	return unsigned
 }
 
-func (c *Client) conflict(ctx context.Context, next ledger.Checkpoint, held int64, cause error) *ConflictError {
-	e := &ConflictError{Witness: c.Key.Name(), Offered: next, Held: held, Err: cause}
-	// Best effort: not every witness shows it under the same address.
-	if note, err := c.Shown(ctx); err == nil {
-		e.Theirs = note
-	}
-	return e
+func (c *Client) conflict(next ledger.Checkpoint, held int64, theirs []byte, cause error) *ConflictError {
+	return &ConflictError{Witness: c.Key.Name(), Offered: next, Held: held, Theirs: theirs, Err: cause}
 }
 
 // Shown asks for the checkpoint that the witness holds; it is signed by the ledger.

@@ -24,9 +24,18 @@
 //	409  old is not the size that the witness holds; that is the body, as text/x.tlog.size
 //	422  the proof does not hold, or a checkpoint of this size has another root
 //
+// To another root of the same size the C2SP text has a 409 (SPEC: "If they don't match, the
+// witness MUST respond with a \"409 Conflict\" HTTP status code."), transparency-dev/witness
+// answers 422, and so does this one: a 409 without a size tells a client nothing that any
+// proxy could not. The client takes both.
+//
 // Everybody may ask GET PREFIX/<SHA-256 of the origin in hex>/checkpoint for what the
 // witness holds, with both signatures: two who compare what they were shown need no more.
 // Checkpoints with extension lines are a 400: nobody could audit what those claim.
+//
+// A 409 and a 422 are not signed, and http addresses are allowed. So a client that is
+// refused asks what the witness shows, and takes that, signed by its own ledger, as proof of
+// a fork; the bare words of an answer it has to hear more than once.
 //
 // # State
 //

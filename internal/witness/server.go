@@ -67,7 +67,7 @@ func statusOf(err error) int {
 	}{
 		{ErrUnknownLog, http.StatusNotFound},
 		{ledger.ErrUnsigned, http.StatusForbidden},
-		{ErrInconsistent, http.StatusUnprocessableEntity},
+		{ErrInconsistent, http.StatusUnprocessableEntity}, // of another root too: see the package comment
 		{ledger.ErrCheckpoint, http.StatusBadRequest},
 		{ledger.ErrOrigin, http.StatusBadRequest},
 		{ErrRequest, http.StatusBadRequest},

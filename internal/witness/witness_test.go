@@ -380,6 +380,60 @@ func TestBadWitness(t *testing.T) {
 	}
 }
 
+// TestRefusals: what a witness shows decides, not what nobody signed.
+func TestRefusals(t *testing.T) {
+	lab := newBook(t, origin).grow(12, "a")
+	other := lab.fork().grow(12, "b")
+	key := open(t, t.TempDir(), lab).Key()
+	sized := func(n string) http.HandlerFunc {
+		return func(out http.ResponseWriter, _ *http.Request) { size(out, n) }
+	}
+	status := func(code int) http.HandlerFunc {
+		return func(out http.ResponseWriter, _ *http.Request) { out.WriteHeader(code) }
+	}
+	for name, row := range map[string]struct {
+		answer  http.HandlerFunc
+		shown   []byte
+		wantErr error // of nine entries
+		held    int64
+		proven  bool
+	}{
+		"larger, nothing shown":        {sized("12"), nil, witness.ErrAhead, 12, false},
+		"larger, as shown":             {sized("12"), lab.checkpoint(12), witness.ErrAhead, 12, true},
+		"larger, an older one shown":   {sized("999999"), lab.checkpoint(4), witness.ErrAhead, 999999, false},
+		"larger, a fork shown":         {sized("12"), other.checkpoint(4), witness.ErrInconsistent, 4, true},
+		"not proven, nothing shown":    {status(422), nil, witness.ErrInconsistent, 0, false},
+		"not proven, older shown":      {status(422), lab.checkpoint(4), witness.ErrInconsistent, 0, false},
+		"not proven, a fork shown":     {status(422), other.checkpoint(9), witness.ErrInconsistent, 9, true},
+		"not proven, a larger shown":   {status(422), other.checkpoint(12), witness.ErrAhead, 12, true},
+		"bare 409, nothing shown":      {status(409), nil, witness.ErrUnreachable, 0, false},
+		"bare 409, older shown":        {status(409), lab.checkpoint(4), witness.ErrUnreachable, 0, false},
+		"bare 409, another root shown": {status(409), other.checkpoint(9), witness.ErrInconsistent, 9, true},
+		"409 in words, a fork shown":   {sized("many"), other.checkpoint(9), witness.ErrInconsistent, 9, true},
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
+			switch {
+			case in.Method == http.MethodPost:
+				row.answer(out, in)
+			case row.shown == nil:
+				out.WriteHeader(http.StatusNotFound)
+			default:
+				_, _ = out.Write(row.shown)
+			}
+		}))
+		c := witness.NewClient(witness.Endpoint{Key: key, URL: s.URL}, lab.key, 5*time.Second)
+		_, err := c.Offer(t.Context(), lab.checkpoint(9), lab.proveTo(9))
+		conflict, ok := errors.AsType[*witness.ConflictError](err)
+		if !errors.Is(err, row.wantErr) || ok == (row.wantErr == witness.ErrUnreachable) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if ok && (conflict.Held != row.held || (conflict.Theirs != nil) != row.proven) {
+			t.Errorf("%s: %+v", name, conflict)
+		}
+		s.Close()
+	}
+}
+
 func size(out http.ResponseWriter, n string) {
 	out.Header().Set("Content-Type", "text/x.tlog.size")
 	out.WriteHeader(http.StatusConflict)
