@@ -33,8 +33,9 @@ func newGossip(a *app) *cobra.Command {
 			"other way that is not the service's; gossip FILE... compares the ones of other machines with those seen here.\n" +
 			"Where the sizes differ, the service is asked to prove that one ledger became the other, or DIR, a mirror\n" +
 			"of the ledger, offline. A newer checkpoint that is consistent is remembered.\n\n" +
-			"A split view is a finding (exit code 1). The two checkpoints are then kept in a file, which proves it\n" +
-			"against the service to everybody who knows its key: custody-cli gossip reads that file on any machine.",
+			"A split view is a finding (exit code 1), and so is a service that could not prove it (unproven). The two\n" +
+			"checkpoints are then kept in a file, which custody-cli gossip reads on any machine. Two of one size prove\n" +
+			"the split to everybody who knows the ledger's key; two of different sizes do so together with a mirror.",
 		Example: "  custody-cli gossip --write ours.checkpoints\n" +
 			"  custody-cli gossip theirs.checkpoints\n" +
 			"  custody-cli gossip theirs.checkpoints --mirror /srv/mirror/lab.example",
@@ -148,8 +149,8 @@ func readNotes(path string) ([]verify.Note, error) {
 func (o gossipOptions) prover(a *app, place operator.Place) (operator.Prove, func(), error) {
 	none := func() {}
 	if o.mirror != "" {
-		return func(ctx context.Context, origin ledger.Origin, from, to int64) ([]ledger.Hash, error) {
-			policy, err := place.Policy(origin)
+		return func(ctx context.Context, from, to ledger.Checkpoint) ([]ledger.Hash, error) {
+			policy, err := place.Policy(to.Origin)
 			if err != nil {
 				return nil, err
 			}
@@ -157,10 +158,10 @@ func (o gossipOptions) prover(a *app, place operator.Place) (operator.Prove, fun
 			if err != nil {
 				return nil, err
 			}
-			if c.Size < to {
-				return nil, fmt.Errorf("the mirror %s has %d entries, not %d: %w", o.mirror, c.Size, to, errIncomplete)
+			if c.Size < to.Size {
+				return nil, fmt.Errorf("the mirror %s has %d entries, not %d: %w", o.mirror, c.Size, to.Size, errIncomplete)
 			}
-			return ledger.ProveConsistency(to, from, hashes)
+			return ledger.ProveConsistency(to.Size, from.Size, hashes)
 		}, none, nil
 	}
 	binding, err := place.Binding()
@@ -168,8 +169,8 @@ func (o gossipOptions) prover(a *app, place operator.Place) (operator.Prove, fun
 		return nil, none, err
 	}
 	if err != nil { // then nobody can be asked, and same sizes are compared
-		return func(_ context.Context, origin ledger.Origin, _, _ int64) ([]ledger.Hash, error) {
-			return nil, fmt.Errorf("no service of %s is known here: %w", origin, errIncomplete)
+		return func(_ context.Context, from, _ ledger.Checkpoint) ([]ledger.Hash, error) {
+			return nil, fmt.Errorf("no service of %s is known here: %w", from.Origin, errIncomplete)
 		}, none, nil
 	}
 	service, err := client.New(client.Config{Server: binding.URL, CAFile: binding.CAFile, Agent: "custody-cli " + programVersion()})
@@ -177,11 +178,11 @@ func (o gossipOptions) prover(a *app, place operator.Place) (operator.Prove, fun
 		return nil, none, err
 	}
 	ask := operator.ProofOf(service, binding.VerifierKey)
-	return func(ctx context.Context, origin ledger.Origin, from, to int64) ([]ledger.Hash, error) {
-		if origin != binding.Origin {
-			return nil, fmt.Errorf("no service of %s is known here: %w", origin, errIncomplete)
+	return func(ctx context.Context, from, to ledger.Checkpoint) ([]ledger.Hash, error) {
+		if from.Origin != binding.Origin {
+			return nil, fmt.Errorf("no service of %s is known here: %w", from.Origin, errIncomplete)
 		}
-		return ask(ctx, origin, from, to)
+		return ask(ctx, from, to)
 	}, service.Close, nil
 }
 
@@ -194,7 +195,7 @@ func tellRelations(w io.Writer, compared []operator.Comparison) error {
 			text = fmt.Sprintf("%s: %s, %d entries there; no key of it is pinned here", c.Origin, c.Relation, c.There)
 		case operator.FirstSeen:
 			text = fmt.Sprintf("%s: %s, %d entries there; nothing to compare it with, it is remembered", c.Origin, c.Relation, c.There)
-		case operator.Same, operator.SplitView, operator.NotSigned, operator.NotCompared:
+		case operator.Same, operator.SplitView, operator.Unproven, operator.NotSigned, operator.NotCompared:
 		}
 		if c.Detail != "" {
 			text += ": " + c.Detail
@@ -211,12 +212,14 @@ func tellRelations(w io.Writer, compared []operator.Comparison) error {
 
 // judge makes an exit of what was found.
 func judge(compared []operator.Comparison) error {
-	same, split, unsigned := 0, 0, 0
+	same, split, unproven, unsigned := 0, 0, 0, 0
 	var open error
 	for _, c := range compared {
 		switch c.Relation {
 		case operator.SplitView:
 			split++
+		case operator.Unproven:
+			unproven++
 		case operator.NotSigned:
 			unsigned++
 		case operator.Same:
@@ -229,6 +232,8 @@ func judge(compared []operator.Comparison) error {
 	switch {
 	case split > 0:
 		return try(errFindings, "keep the file of both checkpoints, and tell the person who answers for the ledger")
+	case unproven > 0:
+		return try(errFindings, "keep the file of both checkpoints, and ask the service again; a mirror of the ledger shows whether they contradict each other: --mirror DIR")
 	case unsigned > 0:
 		return try(errFindings, "compare the pinned keys of both machines with the one of the service's operator, by another way")
 	case errors.Is(open, client.ErrUnreachable):

@@ -109,8 +109,16 @@ var timeRows = []row{
 			l.up()
 			l.must("analyst1", "copy", "show", "2026-0042/E-001/W1")
 			r := l.cli("analyst1", "gossip", "--json", l.path("seen"))
-			if r.code != 1 || !strings.Contains(r.stdout, `"relation": "split-view"`) || !strings.Contains(r.stdout, `"kept": "`) {
+			if r.code != 1 || !strings.Contains(r.stdout, `"relation": "unproven"`) || !strings.Contains(r.stdout, `"kept": "`) {
 				l.t.Fatalf("gossip: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+			}
+			for _, reference := range []string{"2026-0060", "2026-0061", "2026-0062"} {
+				l.must("examiner1", "case", "open", "--reference", reference, "--title", "T")
+			}
+			l.must("analyst1", "mirror", l.path("mirror"))
+			r = l.cli("analyst1", "gossip", "--json", "--mirror", l.path("mirror"), l.path("seen"))
+			if r.code != 1 || !strings.Contains(r.stdout, `"relation": "split-view"`) || !strings.Contains(r.stdout, `"kept": "`) {
+				l.t.Fatalf("gossip by a mirror: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 			}
 		},
 	},

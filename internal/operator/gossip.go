@@ -51,10 +51,11 @@ func (p Place) Seen() ([]verify.Note, error) {
 // saw stand to each other. The words stay for ever.
 type Relation string
 
-// The relations. All but the first two leave a question open.
+// The relations. The second and the third are findings of the ledger.
 const (
 	Same          Relation = "consistent"     // one ledger, which only grew
-	SplitView     Relation = "split-view"     // the ledger shows one thing here and another there
+	SplitView     Relation = "split-view"     // the ledger shows one thing here and another there: both notes, or they and a mirror, prove it
+	Unproven      Relation = "unproven"       // the service could not prove that one became the other, and ought to
 	NotSigned     Relation = "not-signed"     // not by the ledger's key, as it is pinned here
 	UnknownLedger Relation = "unknown-ledger" // no key is pinned here
 	FirstSeen     Relation = "first-seen"     // this machine had seen nothing of it, and remembers it now
@@ -68,13 +69,17 @@ type Comparison struct {
 	Here     int64         `json:"here"`  // entries under the newest checkpoint that was seen here
 	There    int64         `json:"there"` // and there, as the note says
 	Detail   string        `json:"detail,omitempty"`
-	Kept     string        `json:"kept,omitempty"` // of a split view: the file of both notes
+	Kept     string        `json:"kept,omitempty"` // of a split view, and of what is unproven: the file of both notes
 	Err      error         `json:"-"`              // why it could not be compared
 }
 
-// Prove gives the proof that a ledger of from entries became that of to, from anybody:
-// it is checked.
-type Prove func(ctx context.Context, origin ledger.Origin, from, to int64) ([]ledger.Hash, error)
+// ErrUnproven says that a service does not prove what its key has signed.
+var ErrUnproven = errors.New("the service does not prove that one became the other")
+
+// Prove gives the proof that a ledger of the checkpoint from became that of the checkpoint
+// to, from anybody: it is checked. Where none that holds proves that the two contradict
+// each other, the error is an ErrUnproven instead.
+type Prove func(ctx context.Context, from, to ledger.Checkpoint) ([]ledger.Hash, error)
 
 // Compare holds a checkpoint that another machine saw against the newest that this
 // machine saw of the same ledger, and remembers it where it is the newer of two
@@ -104,23 +109,26 @@ func (p Place) Compare(ctx context.Context, note verify.Note, prove Prove) (Comp
 		return c, p.write(note.Signed, "checkpoints", fileName(c.Origin))
 	}
 	c.Here = ours.Size
-	older, newer, from, to := seen, note.Signed, ours.Size, theirs.Size
-	if to < from {
-		older, newer, from, to = note.Signed, seen, to, from
+	older, newer, from, to := seen, note.Signed, ours, theirs
+	if to.Size < from.Size {
+		older, newer, from, to = note.Signed, seen, theirs, ours
 	}
 	var proof []ledger.Hash
-	if from != to {
-		if proof, err = prove(ctx, c.Origin, from, to); err != nil && !errors.Is(err, verify.ErrNotConsistent) {
-			c.Relation, c.Detail, c.Err = NotCompared, err.Error(), err
-			return c, ctx.Err()
-		}
+	if from.Size != to.Size {
+		proof, err = prove(ctx, from, to)
 	}
+	if err != nil && !errors.Is(err, ErrUnproven) {
+		c.Relation, c.Detail, c.Err = NotCompared, err.Error(), err
+		return c, ctx.Err()
+	}
+	c.Relation = Unproven
 	if err == nil {
+		c.Relation = SplitView
 		_, _, err = verify.Consistent(older, newer, proof, policy.Key)
 	}
 	if err != nil {
-		c.Relation, c.Detail = SplitView, err.Error()
-		c.Kept, err = p.keepSplit(c.Origin, seen, note.Signed, theirs.Size)
+		c.Detail = err.Error()
+		c.Kept, err = p.keepBoth(c.Origin, seen, note.Signed, theirs.Size)
 		return c, err
 	}
 	c.Relation = Same
@@ -130,9 +138,9 @@ func (p Place) Compare(ctx context.Context, note verify.Note, prove Prove) (Comp
 	return c, nil
 }
 
-// keepSplit keeps two notes that contradict each other, ours first, in a file that
-// Compare on any other machine reads.
-func (p Place) keepSplit(origin ledger.Origin, ours, theirs []byte, size int64) (string, error) {
+// keepBoth keeps two notes that nobody proved to be of one ledger, ours first, in a file
+// that Compare on any other machine reads.
+func (p Place) keepBoth(origin ledger.Origin, ours, theirs []byte, size int64) (string, error) {
 	text := verify.MarshalNotes([][]byte{ours, theirs})
 	sum := sha256.Sum256(text)
 	name := fmt.Sprintf("%s-%d-%x.notes", fileName(origin), size, sum[:4])
@@ -143,14 +151,14 @@ func (p Place) keepSplit(origin ledger.Origin, ours, theirs []byte, size int64) 
 }
 
 // ProofOf makes a service's answers a Prove. A service that shows a smaller ledger than
-// one that its key has signed, or says of two sizes that it has signed that it cannot
-// prove that one became the other, shows another ledger: verify.ErrNotConsistent.
+// one that its key has signed, refuses the proof, or gives one that does not hold is an
+// ErrUnproven: it may show another ledger, and its answer alone proves nothing against it.
 func ProofOf(service interface {
 	Checkpoint(ctx context.Context) ([]byte, error)
 	Consistency(ctx context.Context, from, to int64) ([]ledger.Hash, error)
 }, key ledger.VerifierKey,
 ) Prove {
-	return func(ctx context.Context, origin ledger.Origin, from, to int64) ([]ledger.Hash, error) {
+	return func(ctx context.Context, from, to ledger.Checkpoint) ([]ledger.Hash, error) {
 		note, err := service.Checkpoint(ctx)
 		if err != nil {
 			return nil, err
@@ -159,13 +167,19 @@ func ProofOf(service interface {
 		if err != nil {
 			return nil, err
 		}
-		if now.Size < to {
-			return nil, fmt.Errorf("%w: the service shows %d entries of %s, and its key has signed %d", verify.ErrNotConsistent, now.Size, origin, to)
+		if now.Size < to.Size {
+			return nil, fmt.Errorf("%w: it shows %d entries, and its key has signed %d", ErrUnproven, now.Size, to.Size)
 		}
-		proof, err := service.Consistency(ctx, from, to)
+		proof, err := service.Consistency(ctx, from.Size, to.Size)
 		if refused, ok := errors.AsType[*api.Problem](err); ok && refusal(refused.Code) {
-			return nil, fmt.Errorf("%w: %w", verify.ErrNotConsistent, err)
+			return nil, fmt.Errorf("%w: %w", ErrUnproven, err)
 		}
-		return proof, err
+		if err != nil {
+			return nil, err
+		}
+		if err := ledger.CheckConsistency(proof, to.Size, to.Root, from.Size, from.Root); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrUnproven, err)
+		}
+		return proof, nil
 	}
 }

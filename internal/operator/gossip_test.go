@@ -107,12 +107,12 @@ func TestCompare(t *testing.T) {
 		"newer":                 {ours.at(10), ours.at(12), shows{ours, 20, nil}, Same, 12, nil},
 		"older":                 {ours.at(12), ours.at(10), shows{ours, 20, nil}, Same, 12, nil},
 		"split, same size":      {ours.at(10), theirs.at(10), shows{}, SplitView, 10, nil},
-		"split, newer":          {ours.at(10), theirs.at(12), shows{ours, 20, nil}, SplitView, 10, nil},
-		"split, the other side": {ours.at(10), theirs.at(12), shows{theirs, 20, nil}, SplitView, 10, nil},
-		"split, older":          {ours.at(12), theirs.at(10), shows{ours, 20, nil}, SplitView, 12, nil},
+		"split, newer":          {ours.at(10), theirs.at(12), shows{ours, 20, nil}, Unproven, 10, nil},
+		"split, the other side": {ours.at(10), theirs.at(12), shows{theirs, 20, nil}, Unproven, 10, nil},
+		"split, older":          {ours.at(12), theirs.at(10), shows{ours, 20, nil}, Unproven, 12, nil},
 		"before the fork":       {ours.at(12), theirs.at(4), shows{ours, 20, nil}, Same, 12, nil},
-		"the service is behind": {ours.at(10), ours.at(12), shows{ours, 11, nil}, SplitView, 10, nil},
-		"it refuses":            {ours.at(10), ours.at(12), shows{ours, 20, api.NewProblem(api.CodeInvalid, "", "")}, SplitView, 10, nil},
+		"the service is behind": {ours.at(10), ours.at(12), shows{ours, 11, nil}, Unproven, 10, nil},
+		"it refuses":            {ours.at(10), ours.at(12), shows{ours, 20, api.NewProblem(api.CodeInvalid, "", "")}, Unproven, 10, nil},
 		"it cannot be reached":  {ours.at(10), ours.at(12), shows{ours, 20, client.ErrUnreachable}, NotCompared, 10, client.ErrUnreachable},
 		"it is unavailable":     {ours.at(10), ours.at(12), shows{ours, 20, api.CodeUnavailable}, NotCompared, 10, api.CodeUnavailable},
 		"its key is another":    {ours.at(10), ours.at(12), shows{forged, 20, nil}, NotCompared, 10, ledger.ErrUnsigned},
@@ -127,7 +127,7 @@ func TestCompare(t *testing.T) {
 			must(t, place.write(c.seen.Signed, "checkpoints", fileName(key.Origin())))
 		}
 		got, err := place.Compare(t.Context(), c.note, ProofOf(c.service, key))
-		if err != nil || got.Relation != c.want || !errors.Is(got.Err, c.err) || (got.Kept != "") != (c.want == SplitView) {
+		if err != nil || got.Relation != c.want || !errors.Is(got.Err, c.err) || (got.Kept != "") != (c.want == SplitView || c.want == Unproven) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 		seen, err := place.Seen()
@@ -142,6 +142,35 @@ func TestCompare(t *testing.T) {
 		notes, err := verify.ParseNotes(text)
 		if err != nil || len(notes) != 2 || string(notes[0].Signed) != string(c.seen.Signed) || string(notes[1].Signed) != string(c.note.Signed) {
 			t.Errorf("%s: kept %q, %v", name, text, err)
+		}
+	}
+}
+
+// TestCompareByMirror: the tiles of a mirror, which the ledger's key signed, prove a split
+// view where the sizes differ, and no service has to answer.
+func TestCompareByMirror(t *testing.T) {
+	skey, vkey, err := ledger.GenerateKey(rand.Reader, "lab.example/custody")
+	must(t, err)
+	key, err := ledger.ParseVerifierKey(vkey)
+	must(t, err)
+	signer, err := note.NewSigner(skey)
+	must(t, err)
+	ours, theirs := &story{t: t, signer: signer}, &story{t: t, signer: signer}
+	ours.grow(20, "ours")
+	theirs.grow(20, "theirs")
+	for name, row := range map[string]struct {
+		note verify.Note
+		want Relation
+	}{"one ledger": {ours.at(12), Same}, "split": {theirs.at(12), SplitView}} {
+		place, err := NewPlace(t.TempDir())
+		must(t, err)
+		must(t, place.write(verify.Policy{Key: key}.Marshal(), verify.FileName(key.Origin())))
+		must(t, place.write(ours.at(10).Signed, "checkpoints", fileName(key.Origin())))
+		got, err := place.Compare(t.Context(), row.note, func(_ context.Context, from, to ledger.Checkpoint) ([]ledger.Hash, error) {
+			return ledger.ProveConsistency(to.Size, from.Size, ours)
+		})
+		if err != nil || got.Relation != row.want {
+			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
 }
