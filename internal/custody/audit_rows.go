@@ -5,120 +5,173 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
+	"iter"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/google/uuid"
 
 	"github.com/custodyd/custodyd/internal/database"
 	"github.com/custodyd/custodyd/internal/evidence"
+	"github.com/custodyd/custodyd/internal/identity"
 )
 
-// rows compares the projections with the state that the entries make.
+// rows compares the projections with the state that the entries make, row by row: of
+// what it compares it holds the keys of one table.
 func (a *audit) rows(tx *database.Tx) error {
-	got, damaged, err := tx.All()
-	if err != nil {
-		return err
+	got, want, state := tx.Rows(), a.state.Nouns(), a.state
+	type within struct { // a case
+		id   evidence.CaseID
+		name evidence.Name
 	}
-	told := map[string]bool{}
-	for _, row := range damaged {
-		name := rowName(row.Table, row.Key)
-		told[name] = true
-		a.find(CodeRowDamaged, name, "%s", row.Problem)
+	type numbered struct {
+		id     evidence.CaseID
+		number int
 	}
-	want := a.state.All()
-	a.r.Rows += int64(len(damaged))
-	err = errors.Join(
-		compareRows(a, told, "people", want.People, got.People, func(p evidence.Person) string { return string(p.Principal) }),
-		compareRows(a, told, "cases", want.Cases, got.Cases, func(c evidence.Case) string { return c.ID.String() }),
-		compareRows(a, told, "exhibits", want.Exhibits, got.Exhibits, func(x evidence.Exhibit) string {
-			return fmt.Sprintf("%s/%s", x.Case, x.Label)
-		}),
-		compareRows(a, told, "intakes", want.Intakes, got.Intakes, func(i evidence.Intake) string {
-			return fmt.Sprintf("%x", i.Intake[:])
-		}),
-		compareRows(a, told, "copies", want.Copies, got.Copies, func(c evidence.Copy) string {
-			return fmt.Sprintf("%s/%s/%s", c.Case, c.Exhibit, c.Number)
-		}),
-		compareRows(a, told, "findings", want.Findings, got.Findings, func(f evidence.Finding) string {
-			return fmt.Sprintf("%s/%d", f.Case, f.Number)
-		}),
-		compareRows(a, told, "erasures", want.Erasures, got.Erasures, func(e evidence.Erasure) string { return fmt.Sprint(e.Entry) }),
+	err := errors.Join(
+		compareRows(a, "people", want.People, got.People,
+			func(p evidence.Person) identity.Principal { return p.Principal },
+			func(p identity.Principal) string { return string(p) }, state.Person),
+		compareRows(a, "cases", want.Cases, got.Cases,
+			func(c evidence.Case) evidence.CaseID { return c.ID }, evidence.CaseID.String, state.Case),
+		compareRows(a, "exhibits", want.Exhibits, got.Exhibits,
+			func(x evidence.Exhibit) within { return within{x.Case, x.Label} },
+			func(x within) string { return fmt.Sprintf("%s/%s", x.id, x.name) },
+			func(x within) (evidence.Exhibit, error) { return state.Exhibit(x.id, x.name) }),
+		compareRows(a, "intakes", want.Intakes, got.Intakes,
+			func(i evidence.Intake) uuid.UUID { return i.Intake },
+			func(id uuid.UUID) string { return fmt.Sprintf("%x", id[:]) }, state.Intake),
+		compareRows(a, "copies", want.Copies, got.Copies,
+			func(c evidence.Copy) evidence.CopyID { return c.CopyID },
+			func(c evidence.CopyID) string { return fmt.Sprintf("%s/%s/%s", c.Case, c.Exhibit, c.Number) }, state.Copy),
+		compareRows(a, "findings", want.Findings, got.Findings,
+			func(f evidence.Finding) numbered { return numbered{f.Case, f.Number} },
+			func(f numbered) string { return fmt.Sprintf("%s/%d", f.id, f.number) },
+			func(f numbered) (evidence.Finding, error) { return state.Finding(f.id, f.number) }),
+		a.erasures(want.Erasures, got.Erasures),
 	)
 	if err != nil {
 		return err
 	}
-	a.order(want.People, got.People)
-	return nil
+	return a.order(want.People, got.People)
+}
+
+// erasures compares those, which are few, by entry.
+func (a *audit) erasures(want iter.Seq[evidence.Erasure], got iter.Seq2[evidence.Erasure, error]) error {
+	erased := map[int64]evidence.Erasure{}
+	for e := range want {
+		erased[e.Entry] = e
+	}
+	return compareRows(a, "erasures", want, got, func(e evidence.Erasure) int64 { return e.Entry },
+		func(entry int64) string { return strconv.FormatInt(entry, 10) },
+		func(entry int64) (evidence.Erasure, error) {
+			e, ok := erased[entry]
+			if !ok {
+				return e, evidence.ErrNotFound
+			}
+			return e, nil
+		})
 }
 
 // rowName is how findings name a row: as [database.RowError] does.
 func rowName(table, key string) string { return "table " + table + ", row " + key }
 
-// compareRows compares the nouns of a table in both directions. Rows that were told
-// to be damaged already are not told to be missing too.
-func compareRows[N any](a *audit, told map[string]bool, table string, want, got []N, key func(N) string) error {
-	docs := make(map[string][]byte, len(want))
-	for _, noun := range want {
-		doc, err := json.Marshal(noun)
-		if err != nil {
-			return fmt.Errorf("table %s: %w", table, err)
+// compareRows compares the rows of a table with the nouns that they have to be, in both
+// directions. Rows that were told to be damaged already are not told to be missing too.
+func compareRows[N any, K comparable](a *audit, table string, want iter.Seq[N], got iter.Seq2[N, error],
+	key func(N) K, words func(K) string, find func(K) (N, error),
+) error {
+	told := map[string]bool{}
+	there := map[K]bool{}
+	for noun, err := range got {
+		if row, ok := errors.AsType[*database.RowError](err); ok {
+			a.r.Rows++
+			told[rowName(row.Table, row.Key)] = true
+			a.find(CodeRowDamaged, rowName(row.Table, row.Key), "%s", row.Problem)
+			continue
 		}
-		docs[rowName(table, key(noun))] = doc
-	}
-	for _, noun := range got {
+		if err != nil {
+			return err
+		}
 		a.r.Rows++
-		name := rowName(table, key(noun))
-		doc, err := json.Marshal(noun)
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+		k := key(noun)
+		known, err := find(k)
+		if err != nil || there[k] { // the state is in memory: it is not there
+			a.find(CodeRowUnknown, rowName(table, words(k)), "no entry made it")
+			continue
 		}
-		known, ok := docs[name]
-		delete(docs, name)
-		switch {
-		case !ok:
-			a.find(CodeRowUnknown, name, "no entry made it")
-		case !bytes.Equal(known, doc):
-			a.find(CodeRowDiffers, name, "is not what the entries make, in: %s", strings.Join(differing(known, doc), ", "))
+		there[k] = true
+		differ, err := differing(known, noun)
+		if err != nil {
+			return fmt.Errorf("%s: %w", rowName(table, words(k)), err)
+		}
+		if len(differ) > 0 {
+			a.find(CodeRowDiffers, rowName(table, words(k)), "is not what the entries make, in: %s", strings.Join(differ, ", "))
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(docs)) {
-		if !told[name] {
-			a.find(CodeRowMissing, name, "the entries make it, and there is no row")
+	var missing []string
+	for noun := range want {
+		if k := key(noun); !there[k] && !told[rowName(table, words(k))] {
+			missing = append(missing, rowName(table, words(k)))
 		}
+	}
+	slices.Sort(missing)
+	for _, name := range missing {
+		a.find(CodeRowMissing, name, "the entries make it, and there is no row")
 	}
 	return nil
 }
 
-// differing names the members in which two JSON objects differ.
-func differing(a, b []byte) []string {
+// differing names the members in which two nouns differ.
+func differing(known, row any) ([]string, error) {
+	a, err := json.Marshal(known)
+	if err != nil {
+		return nil, err
+	}
+	b, err := json.Marshal(row)
+	if err != nil || bytes.Equal(a, b) {
+		return nil, err
+	}
 	var x, y map[string]json.RawMessage
-	if json.Unmarshal(a, &x) != nil || json.Unmarshal(b, &y) != nil {
-		return []string{"form"} // not of ours: every noun is an object
+	if err := errors.Join(json.Unmarshal(a, &x), json.Unmarshal(b, &y)); err != nil {
+		return nil, err
 	}
-	names := map[string]bool{}
-	for name := range maps.Keys(x) {
-		names[name] = !bytes.Equal(x[name], y[name])
+	var names []string
+	for name := range x {
+		if !bytes.Equal(x[name], y[name]) {
+			names = append(names, name)
+		}
 	}
-	for name := range maps.Keys(y) {
-		names[name] = !bytes.Equal(x[name], y[name])
+	for name := range y {
+		if _, both := x[name]; !both {
+			names = append(names, name)
+		}
 	}
-	maps.DeleteFunc(names, func(_ string, differ bool) bool { return !differ })
-	return slices.Sorted(maps.Keys(names))
+	slices.Sort(names)
+	return names, nil
 }
 
 // order compares the order of enrolment, which is a column of its own: who is first
 // is the service.
-func (a *audit) order(want, got []evidence.Person) {
-	place := map[string]int{}
-	for i, p := range want {
-		place[string(p.Principal)] = i
+func (a *audit) order(want iter.Seq[evidence.Person], got iter.Seq2[evidence.Person, error]) error {
+	place := map[identity.Principal]int{}
+	for p := range want {
+		place[p.Principal] = len(place)
 	}
 	last := -1
-	for _, p := range got {
-		i, ok := place[string(p.Principal)]
+	for p, err := range got {
+		if _, damaged := errors.AsType[*database.RowError](err); damaged {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		i, ok := place[p.Principal]
 		if ok && i < last {
 			a.find(CodeRowOrder, rowName("people", string(p.Principal)), "stands behind people who were enrolled later")
 		}
 		last = max(last, i)
 	}
+	return nil
 }

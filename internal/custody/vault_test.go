@@ -3,6 +3,7 @@ package custody_test
 import (
 	"encoding/json"
 	"errors"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +18,16 @@ import (
 	"github.com/custodyd/custodyd/internal/identity"
 	"github.com/custodyd/custodyd/internal/ledger"
 )
+
+func collect[N any](seq iter.Seq2[N, error], nouns *[]N) error {
+	for noun, err := range seq {
+		if err != nil {
+			return err
+		}
+		*nouns = append(*nouns, noun)
+	}
+	return nil
+}
 
 // audit checks the whole vault of an open lab: the ledger against its own form,
 // the law, the projections, the checkpoints and the object store, and everything
@@ -33,12 +44,12 @@ func (l *lab) audit() {
 		if _, kept, err = tx.LastCheckpoint(); err != nil {
 			return err
 		}
-		all, wrong, err := tx.All()
-		projected = all
-		for _, w := range wrong {
-			l.t.Errorf("projection: %v", w)
-		}
-		return err
+		r := tx.Rows()
+		return errors.Join(
+			collect(r.People, &projected.People), collect(r.Cases, &projected.Cases), collect(r.Exhibits, &projected.Exhibits),
+			collect(r.Intakes, &projected.Intakes), collect(r.Copies, &projected.Copies), collect(r.Findings, &projected.Findings),
+			collect(r.Erasures, &projected.Erasures),
+		)
 	}))
 	state, checker := fold(l.t, entries)
 	if diff := cmp.Diff(rows(l.t, state.All()), rows(l.t, projected)); diff != "" {
