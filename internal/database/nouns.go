@@ -45,8 +45,8 @@ func newTable[N any](name string, keys, others []string, row func(*N) []any) tab
 		set = append(set, c+" = excluded."+c)
 	}
 	t.read = "SELECT " + strings.Join(all, ", ") + " FROM " + name + " "
-	t.save = "INSERT INTO " + name + " (" + strings.Join(all, ", ") + ") VALUES (?" + strings.Repeat(", ?", len(all)-1) +
-		") ON CONFLICT (" + strings.Join(keys, ", ") + ") DO UPDATE SET " + strings.Join(set, ", ")
+	into, place := t.insert()
+	t.save = into + place + " ON CONFLICT (" + strings.Join(keys, ", ") + ") DO UPDATE SET " + strings.Join(set, ", ")
 	return t
 }
 
