@@ -146,5 +146,10 @@
 // wrong, or set so. The other way round, an entry that is dated before the time stamp that
 // it tells of shows that the ledger's clock was behind: that is a note, for who dates an
 // entry back says less of it, not more. That an entry is dated long before the first time
-// stamp over it shows nothing but that nobody could be asked until then.
+// stamp over it shows nothing but that nobody could be asked until then; where it is the
+// bundle's own checkpoint and more than an hour, that is noted, as with witnesses.
+//
+// A time stamp that an entry tells of, the first over some entry of the case, belongs into
+// the bundle: one that is not in it is named in [Report.NotChecked]. That alone is no
+// finding, for who takes a proof away is left with less of it; anchors demands one.
 package verify
