@@ -34,7 +34,8 @@ func newVerify(a *app) *cobra.Command {
 			"receipt alone is checked, and the answer says so.\n\n" +
 			"The exit code is 1 also where the bytes are the sealed ones but a finding stands against the copy (for a file:\n" +
 			"against every copy that it is), and for a bundle that cannot be read. It is 3 for one made by a newer service,\n" +
-			"which this program cannot judge, and with --require-complete for one from which something was withheld. Findings that a whole bundle records are told, and are no failure of the bundle.",
+			"which this program cannot judge, and with --require-complete for one from which something was withheld. Findings that a whole bundle records are told, and are no failure of the bundle." +
+			policyHelp,
 		Example: "  custody-cli verify case.zip --policy lab.policy\n" +
 			"  custody-cli verify disk.dd --against case.zip\n" +
 			"  custody-cli verify 2026-0042/E-001/M1",
@@ -47,6 +48,31 @@ func newVerify(a *app) *cobra.Command {
 	f.StringVar(&o.policy, "policy", "", "policy file: which ledger you mean, its key, and which witnesses and time stamps you demand")
 	return cmd
 }
+
+// policyHelp is how to write a policy; what it means in full is in package verify.
+const policyHelp = `
+
+A policy is a text file. Its first two lines say whose ledger you mean, with the verifier key that its keeper
+published; all others are optional, and every key in them comes from its owner, not out of the bundle:
+
+  # comment
+  origin lab.example/custody
+  log lab.example/custody+1b2c3d4e+AfJ…
+  witness court witness.court.example/w1+5a6b7c8d+BPk…
+  witness north lab-north.example/witness+9e8f7a6b+BOq…
+  witness south lab-south.example/witness+0c1d2e3f+BLr…
+  group labs any north south
+  group both all court labs
+  quorum both
+  authority lab2 MIIB…
+  anchors 1
+
+witness: a name of your own and the key that custodyd witness prints. group: how many of its members (a number,
+any or all). quorum: which witness or group has to stand behind the bundle, or none. authority: an RFC 3161
+authority as the ledger calls it (custody-cli anchors), and its root. anchors: how many of them must have stamped
+the whole bundle. The authority's line, from its root certificate in PEM:
+
+  printf 'authority %s %s\n' lab2 "$(openssl x509 -in root.pem -outform DER | base64 -w0)" >> lab.policy`
 
 func (o verifyOptions) run(ctx context.Context, a *app, args []string) error {
 	if o.against != "" {
