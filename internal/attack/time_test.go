@@ -112,8 +112,9 @@ var timeRows = []row{
 			if r.code != 1 || !strings.Contains(r.stdout, `"relation": "unproven"`) || !strings.Contains(r.stdout, `"kept": "`) {
 				l.t.Fatalf("gossip: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 			}
-			for _, reference := range []string{"2026-0060", "2026-0061", "2026-0062"} {
-				l.must("examiner1", "case", "open", "--reference", reference, "--title", "T")
+			for range 4 { // each start is an entry: past the size that the others saw
+				l.down()
+				l.up()
 			}
 			l.must("analyst1", "mirror", l.path("mirror"))
 			r = l.cli("analyst1", "gossip", "--json", "--mirror", l.path("mirror"), l.path("seen"))
