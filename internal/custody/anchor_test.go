@@ -299,19 +299,21 @@ func (s *stamped) exported(k int) (verify.Report, []byte) {
 
 // Nothing of an export, or of anything else, waits for an authority that never answers.
 func TestSlowAuthority(t *testing.T) {
-	s := newStamped(t, "slow")
-	never := make(chan struct{})
-	s.behave("slow", authoritytest.Behaviour{Wait: never})
-	cfg := s.config()
-	cfg.ExportWait = time.Millisecond
-	must(t, s.open(cfg))
-	s.enrolAll()
-	s.openCase()
-	report, _ := s.exported(0)
-	if report.Verdict != verify.Verified || len(report.Anchors) != 0 || !slices.ContainsFunc(report.Notes, func(n string) bool { return strings.Contains(n, "none had answered") }) {
-		t.Errorf("%+v", report)
+	for _, wait := range []time.Duration{time.Millisecond, 0, -time.Second} {
+		s := newStamped(t, "slow")
+		never := make(chan struct{})
+		s.behave("slow", authoritytest.Behaviour{Wait: never})
+		cfg := s.config()
+		cfg.ExportWait = wait
+		must(t, s.open(cfg))
+		s.enrolAll()
+		s.openCase()
+		report, _ := s.exported(0)
+		if report.Verdict != verify.Verified || len(report.Anchors) != 0 || !slices.ContainsFunc(report.Notes, func(n string) bool { return strings.Contains(n, "none had answered") }) {
+			t.Errorf("%s: %+v", wait, report)
+		}
+		s.down()
 	}
-	s.down()
 }
 
 // From the bucket alone the time stamps come back, and are not asked for again.

@@ -92,7 +92,8 @@ type Config struct {
 	Witnesses    []witness.Endpoint
 	WitnessEvery time.Duration
 	// Authorities are asked for time stamps, AnchorEvery while there is activity (zero:
-	// DefaultAnchorEvery) and at every export, which waits for an answer ExportWait.
+	// DefaultAnchorEvery) and at every export, which waits for an answer ExportWait; zero or
+	// less: it does not wait, and goes with what is there.
 	Authorities []*authority.Authority
 	AnchorEvery time.Duration
 	ExportWait  time.Duration
@@ -158,7 +159,6 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 	}
 	cfg.AnchorEvery = cmp.Or(cfg.AnchorEvery, DefaultAnchorEvery)
 	cfg.WitnessEvery = cmp.Or(cfg.WitnessEvery, DefaultWitnessEvery)
-	cfg.ExportWait = cmp.Or(cfg.ExportWait, DefaultExportWait)
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s := &Service{
 		cfg: cfg, db: cfg.Database, objects: cfg.Objects, origin: cfg.Ledger.Key().Origin(), log: cfg.Logger,
