@@ -28,9 +28,10 @@ type signers struct {
 	keys map[identity.Principal]identity.PublicKey // of a pseudonymous bundle
 }
 
-// add takes in an entry: whom it enrols, or, in a pseudonymous bundle, who signed it.
+// add takes in an entry: whom it enrols, or, in a pseudonymous bundle, who signed it. What
+// is erased has no signature that anybody could check with the key.
 func (s *signers) add(e Entry, t ledger.Type, pseudonymous bool) error {
-	if !pseudonymous && t != ledger.Keys {
+	if pseudonymous && e.Erased || !pseudonymous && t != ledger.Keys {
 		return nil
 	}
 	event, err := evidence.Parse(e.Payload)

@@ -196,11 +196,19 @@ func named(what string, err error) error {
 	return nil
 }
 
+// lookup is named, for what an event that the view does not know can have brought.
+func lookup(what string, err error) error {
+	if errors.Is(err, ErrNotFound) {
+		return absent{named(what, err)}
+	}
+	return named(what, err)
+}
+
 // openCase gives the event's case if it is open.
 func (f *frame) openCase() (Case, error) {
 	c, err := f.Case(f.event.Case)
 	if err != nil {
-		return Case{}, named("case", err)
+		return Case{}, lookup("case", err)
 	}
 	if c.State != Open {
 		return Case{}, f.forbid(string(c.Reference), "the case is closed")

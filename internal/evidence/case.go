@@ -82,7 +82,7 @@ func (b CaseClosed) apply(f *frame) error {
 		for _, i := range pending[:min(len(pending), 10)] {
 			ids = append(ids, fmt.Sprintf("%s of %s", i.Intake, i.Exhibit))
 		}
-		return f.forbid(string(c.Reference), "%d intakes have neither come nor been abandoned: %s", len(pending), strings.Join(ids, ", "))
+		return absent{f.forbid(string(c.Reference), "%d intakes have neither come nor been abandoned: %s", len(pending), strings.Join(ids, ", "))}
 	}
 	c.State, c.Changed = Closed, f.at.CaseSeq
 	f.changes.Cases = append(f.changes.Cases, c)
@@ -133,15 +133,19 @@ func (b ExhibitAdded) apply(f *frame) error {
 	if err := f.fresh(string(c.Reference), c.Changed); err != nil {
 		return err
 	}
+	return b.add(f)
+}
+
+func (b ExhibitAdded) add(f *frame) error {
 	// A bundle's files are named after the label, and unpack on any file system.
-	switch alike, err := f.Alike(c.ID, b.Label); {
+	switch alike, err := f.Alike(f.event.Case, b.Label); {
 	case err == nil:
 		return named("exhibit "+string(alike), ErrExists)
 	case !errors.Is(err, ErrNotFound):
 		return err
 	}
 	f.changes.Exhibits = append(f.changes.Exhibits, Exhibit{
-		Case: c.ID, ExhibitDescription: ExhibitDescription(b), Added: f.at.Time, AddedBy: f.event.Actor,
+		Case: f.event.Case, ExhibitDescription: ExhibitDescription(b), Added: f.at.Time, AddedBy: f.event.Actor,
 		State: Held, Numbers: map[Class]int{}, Changed: f.at.CaseSeq,
 	})
 	return nil

@@ -71,7 +71,7 @@ func (f *frame) releasable(id CopyID) (Copy, error) {
 	master, err := f.Copy(id)
 	switch {
 	case err != nil:
-		return Copy{}, named("copy "+id.String(), err)
+		return Copy{}, lookup("copy "+id.String(), err)
 	case master.Class != Master:
 		return Copy{}, f.forbid(id.String(), "working copies are made of a master copy, this is a %s one", master.Class)
 	case master.Quarantined():
@@ -112,14 +112,8 @@ func (b CopyIssued) apply(f *frame) error {
 	if err != nil {
 		return err
 	}
-	subject := "intake " + i.Intake.String()
-	switch {
-	case i.Class != Working:
-		return f.forbid(subject, "a %s copy is not issued", i.Class)
-	case i.By != f.event.Actor:
-		return f.forbid(subject, "only %s, who requested it, may issue it", i.By)
-	case b.Of != i.Of, b.To != i.To, !sameText(b.Purpose, i.Purpose):
-		return field("body", "of, to and purpose are not those of the request")
+	if err := b.follows(f, i); err != nil {
+		return err
 	}
 	master, err := f.releasable(CopyID{c.ID, i.Exhibit, i.Of})
 	if err != nil {
@@ -132,11 +126,22 @@ func (b CopyIssued) apply(f *frame) error {
 	if err != nil {
 		return err
 	}
-	if differ := b.Compare(); len(differ) > 0 {
-		return fmt.Errorf("%s: %w: %s", b.Number, ErrDigestsDiffer, names(differ))
-	}
 	f.changes.Copies = append(f.changes.Copies, f.deposit(b.Facts, i, x, Issued))
 	return nil
+}
+
+// follows checks that this is what was requested, and that the digests agree.
+func (b CopyIssued) follows(f *frame, i Intake) error {
+	subject := "intake " + i.Intake.String()
+	switch {
+	case i.Class != Working:
+		return f.forbid(subject, "a %s copy is not issued", i.Class)
+	case i.By != f.event.Actor:
+		return f.forbid(subject, "only %s, who requested it, may issue it", i.By)
+	case b.Of != i.Of, b.To != i.To, !sameText(b.Purpose, i.Purpose):
+		return field("body", "of, to and purpose are not those of the request")
+	}
+	return b.agree()
 }
 
 // Operation is why content is read.
@@ -185,6 +190,10 @@ func (b ContentRead) apply(f *frame) error {
 	if _, err := f.openCase(); err != nil {
 		return err
 	}
+	return b.read(f)
+}
+
+func (b ContentRead) read(f *frame) error {
 	c, err := f.held(b.Exhibit, b.Number, f.event.OnBehalfOf.Principal)
 	if err != nil {
 		return err
@@ -205,7 +214,7 @@ func (f *frame) held(exhibit Name, number Number, holder identity.Principal) (Co
 	c, err := f.Copy(id)
 	switch {
 	case err != nil:
-		return Copy{}, named("copy "+id.String(), err)
+		return Copy{}, lookup("copy "+id.String(), err)
 	case c.Class != Working:
 		return Copy{}, f.forbid(id.String(), "a %s copy never leaves", c.Class)
 	case c.To != holder:
@@ -243,11 +252,11 @@ func (b CopyReceived) apply(f *frame) error {
 	if err != nil {
 		return err
 	}
-	if c.Fetched == nil {
-		return f.forbid(c.CopyID.String(), "nothing of it has been fetched")
-	}
 	if want, _ := c.Digests.SHA256(); b.Size != c.Size || b.SHA256 != want {
 		return fmt.Errorf("%s: %w: what arrived is not what was issued", c.CopyID, ErrDigestsDiffer)
+	}
+	if c.Fetched == nil {
+		return absent{f.forbid(c.CopyID.String(), "nothing of it has been fetched")}
 	}
 	return nil
 }
@@ -293,9 +302,11 @@ func (b CopyReturned) apply(f *frame) error {
 	c, err := f.Copy(id)
 	switch {
 	case err != nil:
-		return named("copy "+id.String(), err)
+		return lookup("copy "+id.String(), err)
 	case c.Class != Working:
 		return f.forbid(id.String(), "a %s copy was never given out", c.Class)
+	case c.To == "": // quarantined, and who requested it for whom is not known
+		return absent{named("whom "+id.String()+" is bound to", ErrNotFound)}
 	case c.To != f.event.Actor && !f.actor.Roles.Allow(identity.CopyIssue):
 		return fmt.Errorf("%w: %s is bound to another person", ErrForbidden, id)
 	case c.State != Issued:

@@ -86,31 +86,32 @@ func (b PayloadErased) apply(f *frame) error {
 	if left.Case != f.event.Case || left.Log != f.event.Log {
 		return field("body.residue", "is of another case or ledger")
 	}
-	c, err := f.Case(f.event.Case)
-	if err != nil {
-		return named("case", err)
-	}
 	entry := fmt.Sprintf("entry %d", b.Entry)
-	if _, err := f.Entry(c.ID, b.Leaf); err != nil {
+	if _, err := f.Entry(f.event.Case, b.Leaf); err != nil {
 		return named(entry, err)
 	}
-	if len(c.Holds) > 0 {
-		return fmt.Errorf("%s: %w %s, on the authority of: %s", c.Reference, ErrHeld, c.Holds[0].Name, c.Holds[0].Authority)
-	}
-	switch erased, err := f.erased(c.ID, b.Leaf); {
+	switch erased, err := f.erased(f.event.Case, b.Leaf); {
 	case err != nil:
 		return err
 	case erased:
 		return f.forbid(entry, "it is erased already")
 	}
-	if err := f.fresh(string(c.Reference), c.Changed); err != nil {
+	c, err := f.heldCase()
+	if err != nil {
 		return err
 	}
+	if len(c.Holds) > 0 {
+		return absent{fmt.Errorf("%s: %w %s, on the authority of: %s", c.Reference, ErrHeld, c.Holds[0].Name, c.Holds[0].Authority)}
+	}
+	b.erase(f)
+	return f.forget(c, left.Body)
+}
+
+func (b PayloadErased) erase(f *frame) {
 	f.changes.Erasures = append(f.changes.Erasures, Erasure{
-		Case: c.ID, Entry: b.Entry, Leaf: b.Leaf, By: f.event.Actor, At: f.at.Time, Authority: b.Authority,
+		Case: f.event.Case, Entry: b.Entry, Leaf: b.Leaf, By: f.event.Actor, At: f.at.Time, Authority: b.Authority,
 		Reason: b.Reason, Residue: string(b.Residue), Changed: f.at.CaseSeq,
 	})
-	return f.forget(c, left.Body)
 }
 
 // erased tells whether an entry's payload was erased.

@@ -94,37 +94,47 @@ func (b FixityChecked) apply(f *frame) error {
 	id := CopyID{f.event.Case, b.Exhibit, b.Number}
 	c, err := f.Copy(id)
 	if err != nil {
-		return named("copy "+id.String(), err)
+		return lookup("copy "+id.String(), err)
 	}
 	if want, _ := c.Digests.SHA256(); b.SHA256 != nil && (*b.SHA256 == want) != (b.Result == Match) {
 		return field("body.result", "%s does not agree with the hash that was read", b.Result)
 	}
-	discrepancy := b.Result == Mismatch || b.Gone || b.ListWrong
+	what := b.discrepancy()
 	switch {
-	case !discrepancy && b.Finding != 0:
+	case what == "" && b.Finding != 0:
 		return field("body.finding", "nothing disagrees")
-	case !discrepancy:
+	case what == "":
 		return nil
 	case slices.Contains(c.Findings, b.Finding):
 		return nil // known, open, and blocking already
 	}
 	holder, err := f.Case(f.event.Case)
 	if err != nil {
-		return named("case", err)
+		return lookup("case", err)
 	}
 	if b.Finding != holder.Findings+1 || c.Quarantined() {
-		return f.stale("finding %d: %s has %v, the next one is %d", b.Finding, id, c.Findings, holder.Findings+1)
-	}
-	what := "the midstate list is not what was sealed"
-	switch {
-	case b.Result == Mismatch:
-		what = "the content is not what was sealed"
-	case b.Gone:
-		what = "the content is not in the store as it was sealed"
+		err := f.stale("finding %d: %s has %v, the next one is %d", b.Finding, id, c.Findings, holder.Findings+1)
+		if !c.Quarantined() {
+			err = absent{err}
+		}
+		return err
 	}
 	c.Changed = f.at.CaseSeq
 	f.finding(holder, c, what)
 	return nil
+}
+
+// discrepancy says what the finding is; empty: there is none.
+func (b FixityChecked) discrepancy() string {
+	switch {
+	case b.Result == Mismatch:
+		return "the content is not what was sealed"
+	case b.Gone:
+		return "the content is not in the store as it was sealed"
+	case b.ListWrong:
+		return "the midstate list is not what was sealed"
+	}
+	return ""
 }
 
 // AccessDenied records that somebody asked for what they may not have.
@@ -150,5 +160,5 @@ func (b AccessDenied) apply(f *frame) error {
 		return field("on_behalf_of", "is missing")
 	}
 	_, err := f.Copy(CopyID{f.event.Case, b.Exhibit, b.Number})
-	return named("copy "+string(b.Exhibit)+"/"+string(b.Number), err)
+	return lookup("copy "+string(b.Exhibit)+"/"+string(b.Number), err)
 }

@@ -43,16 +43,20 @@ func (b HoldPlaced) apply(f *frame) error {
 	}
 	switch {
 	case c.hold(b.Name) >= 0:
-		return named("hold "+string(b.Name), ErrExists)
+		return absent{named("hold "+string(b.Name), ErrExists)} // it can have been lifted
 	case len(c.Holds) >= MaxHolds:
-		return f.forbid(string(c.Reference), "it is under %d holds already", len(c.Holds))
+		return absent{f.forbid(string(c.Reference), "it is under %d holds already", len(c.Holds))}
 	}
+	b.place(f, c)
+	return nil
+}
+
+func (b HoldPlaced) place(f *frame, c Case) {
 	c.Holds = append(slices.Clone(c.Holds), Hold{
 		Name: b.Name, Authority: b.Authority, Reason: b.Reason, Placed: f.at.Time, PlacedBy: f.event.Actor,
 	})
 	c.Changed = f.at.CaseSeq
 	f.changes.Cases = append(f.changes.Cases, c)
-	return nil
 }
 
 // HoldLifted ends a hold. The others stay.
@@ -73,7 +77,7 @@ func (b HoldLifted) apply(f *frame) error {
 	}
 	i := c.hold(b.Name)
 	if i < 0 {
-		return named("hold "+string(b.Name), ErrNotFound)
+		return lookup("hold "+string(b.Name), ErrNotFound)
 	}
 	c.Holds = slices.Delete(slices.Clone(c.Holds), i, i+1)
 	if len(c.Holds) == 0 {
@@ -88,7 +92,7 @@ func (b HoldLifted) apply(f *frame) error {
 func (f *frame) heldCase() (Case, error) {
 	c, err := f.Case(f.event.Case)
 	if err != nil {
-		return Case{}, named("case", err)
+		return Case{}, lookup("case", err)
 	}
 	return c, f.fresh(string(c.Reference), c.Changed)
 }

@@ -2,8 +2,10 @@ package evidence
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -138,7 +140,7 @@ func (f *frame) openExhibit(label Name) (Case, Exhibit, error) {
 	}
 	x, err := f.Exhibit(c.ID, label)
 	if err != nil {
-		return Case{}, Exhibit{}, named("exhibit "+string(label), err)
+		return Case{}, Exhibit{}, lookup("exhibit "+string(label), err)
 	}
 	return c, x, f.fresh(string(label), x.Changed)
 }
@@ -184,7 +186,7 @@ func (b IntakeAbandoned) apply(f *frame) error {
 func (f *frame) pending(id uuid.UUID) (Intake, error) {
 	i, err := f.Intake(id)
 	if err != nil {
-		return Intake{}, named("intake "+id.String(), err)
+		return Intake{}, lookup("intake "+id.String(), err)
 	}
 	if i.Case != f.event.Case {
 		return Intake{}, named("intake "+id.String(), ErrNotFound)
@@ -273,45 +275,71 @@ func (b Facts) Compare() []digest.Algorithm {
 	return slices.Compact(differ)
 }
 
+// agree refuses hashes that are not one.
+func (b Facts) agree() error {
+	if differ := b.Compare(); len(differ) > 0 {
+		return fmt.Errorf("%s: %w: %s", b.Number, ErrDigestsDiffer, names(differ))
+	}
+	return nil
+}
+
 // complete checks that the facts are those of a whole copy of this intake, with
 // every algorithm that was declared computed wherever it can be.
 func (f *frame) complete(b Facts, i Intake, c Case, expected digest.Set) (Exhibit, error) {
 	x, err := f.Exhibit(i.Case, i.Exhibit)
 	if err != nil {
-		return Exhibit{}, named("exhibit "+string(i.Exhibit), err)
+		return Exhibit{}, lookup("exhibit "+string(i.Exhibit), err)
 	}
+	if err := f.whole(b, i, c, expected); err != nil {
+		return Exhibit{}, err
+	}
+	return x, f.next(b, i, x)
+}
+
+// next checks that the copy has the next number of its exhibit and class.
+func (f *frame) next(b Facts, i Intake, x Exhibit) error {
+	want := NumberOf(i.Class, x.Numbers[i.Class]+1)
+	if b.Number == want {
+		return nil
+	}
+	err := f.stale("copy number %s: the next one is %s", b.Number, want)
+	if n, _ := strconv.Atoi(string(b.Number[1:])); b.Number.Class() == i.Class && n > x.Numbers[i.Class] {
+		err = absent{err}
+	}
+	return err
+}
+
+// whole checks the facts against the intake.
+func (f *frame) whole(b Facts, i Intake, c Case, expected digest.Set) error {
 	if b.Exhibit != i.Exhibit {
-		return Exhibit{}, field("body.exhibit", "is not the intake's, %s", i.Exhibit)
-	}
-	if want := NumberOf(i.Class, x.Numbers[i.Class]+1); b.Number != want {
-		return Exhibit{}, f.stale("copy number %s: the next one is %s", b.Number, want)
+		return field("body.exhibit", "is not the intake's, %s", i.Exhibit)
 	}
 	if b.Size != i.Size {
-		return Exhibit{}, field("body.size", "is %d, declared were %d", b.Size, i.Size)
+		return field("body.size", "is %d, declared were %d", b.Size, i.Size)
 	}
 	sets := map[string]digest.Set{"declared": b.Declared, "read_back": b.ReadBack}
 	if i.Class == Master {
 		sets["received"] = b.Received
 	} else if len(b.Received.Algorithms()) > 0 {
-		return Exhibit{}, field("body.received", "a copy made in the store was not received")
+		return field("body.received", "a copy made in the store was not received")
 	}
 	for name, set := range sets {
 		if _, ok := set.Get(digest.AlgSHA256); !ok {
-			return Exhibit{}, field("body."+name, "has no sha256")
+			return field("body."+name, "has no sha256")
 		}
 		for _, a := range b.Declared.Algorithms() {
 			if _, ok := set.Get(a); !ok {
-				return Exhibit{}, field("body."+name, "has no %s, which was declared", a)
+				return field("body."+name, "has no %s, which was declared", a)
 			}
 		}
 	}
 	for _, a := range expected.Algorithms() {
 		want, _ := expected.Get(a)
 		if got, ok := b.Declared.Get(a); !ok || got != want {
-			return Exhibit{}, field("body.declared", "%s is not what was declared before", a)
+			return field("body.declared", "%s is not what was declared before", a)
 		}
 	}
-	return x, f.objects(b, i, c)
+	return f.objects(b, i, c)
 }
 
 // wanted is what is known of an object beforehand: its size (-1: nothing) and its

@@ -24,21 +24,26 @@ func (b CopySealed) apply(f *frame) error {
 	if err != nil {
 		return err
 	}
+	if err := b.follows(f, i); err != nil {
+		return err
+	}
+	x, err := f.complete(b.Facts, i, c, i.Declared)
+	if err != nil {
+		return err
+	}
+	f.changes.Copies = append(f.changes.Copies, f.deposit(b.Facts, i, x, Sealed))
+	return nil
+}
+
+// follows checks that whoever seals has declared it, and that the digests agree.
+func (b CopySealed) follows(f *frame, i Intake) error {
 	if i.Class != Master {
 		return f.forbid("intake "+i.Intake.String(), "a %s copy is not sealed", i.Class)
 	}
 	if i.By != f.event.Actor {
 		return f.forbid("intake "+i.Intake.String(), "only %s, who declared it, may seal it", i.By)
 	}
-	x, err := f.complete(b.Facts, i, c, i.Declared)
-	if err != nil {
-		return err
-	}
-	if differ := b.Compare(); len(differ) > 0 {
-		return fmt.Errorf("%s: %w: %s", b.Number, ErrDigestsDiffer, names(differ))
-	}
-	f.changes.Copies = append(f.changes.Copies, f.deposit(b.Facts, i, x, Sealed))
-	return nil
+	return b.agree()
 }
 
 // CopyQuarantined takes a copy into custody whose hashes differ, or a set whose
@@ -81,7 +86,7 @@ func (b CopyQuarantined) check() error {
 func (b CopyQuarantined) apply(f *frame) error {
 	c, err := f.Case(f.event.Case)
 	if err != nil {
-		return named("case", err)
+		return lookup("case", err)
 	}
 	i, err := f.pending(b.Intake)
 	if err != nil {
@@ -95,18 +100,32 @@ func (b CopyQuarantined) apply(f *frame) error {
 	if err != nil {
 		return err
 	}
+	what, err := b.discrepancy(f, i)
+	if err != nil {
+		return err
+	}
+	if b.Finding != c.Findings+1 {
+		err := f.stale("finding %d: the next one is %d", b.Finding, c.Findings+1)
+		if b.Finding > c.Findings {
+			err = absent{err}
+		}
+		return err
+	}
+	f.finding(c, f.deposit(b.Facts, i, x, Quarantined), what)
+	return nil
+}
+
+// discrepancy says what the finding is.
+func (b CopyQuarantined) discrepancy(f *frame, i Intake) (string, error) {
 	differ := b.Compare()
 	strays := len(b.Strays)
 	switch {
 	case len(differ) == 0 && strays == 0:
-		return f.forbid(string(b.Number), "nothing differs, there is nothing to quarantine")
+		return "", f.forbid(string(b.Number), "nothing differs, there is nothing to quarantine")
 	case !slices.Equal(differ, b.Differed):
-		return field("body.differed", "is not what differs: %s", names(differ))
+		return "", field("body.differed", "is not what differs: %s", names(differ))
 	case strays > 0 && (b.Strays[strays-1].Line > i.Files || b.StraysTotal > i.Files):
-		return field("body.strays", "are more, or on later lines, than the set's %d files", i.Files)
-	}
-	if b.Finding != c.Findings+1 {
-		return f.stale("finding %d: the next one is %d", b.Finding, c.Findings+1)
+		return "", field("body.strays", "are more, or on later lines, than the set's %d files", i.Files)
 	}
 	var what []string
 	if len(differ) > 0 {
@@ -115,8 +134,7 @@ func (b CopyQuarantined) apply(f *frame) error {
 	if strays > 0 {
 		what = append(what, fmt.Sprintf("%d files of the set are not what its list says, first line %d", max(strays, b.StraysTotal), b.Strays[0].Line))
 	}
-	f.finding(c, f.deposit(b.Facts, i, x, Quarantined), strings.Join(what, "; "))
-	return nil
+	return strings.Join(what, "; "), nil
 }
 
 // expected gives the hashes that stood before the copy came: those declared for
@@ -126,7 +144,7 @@ func (f *frame) expected(i Intake) (digest.Set, error) {
 		return i.Declared, nil
 	}
 	master, err := f.Copy(CopyID{i.Case, i.Exhibit, i.Of})
-	return master.Digests, named("copy "+string(i.Of), err)
+	return master.Digests, lookup("copy "+string(i.Of), err)
 }
 
 // finding opens the case's next finding, against the copy.

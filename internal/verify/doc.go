@@ -46,10 +46,13 @@
 // the key in the signature was somebody's then; only whether it is a signature of that
 // payload cannot be. The law is asked of all others. Where it finds that something is not
 // there, or not in the state that it should be, in a case of which something was withheld
-// before, that is no finding: it can come of what is not shown. The entry is told as one of
-// which the law could not be asked, and the nouns are then those that it states itself. All
-// else that the law says is a finding as ever: what events say of themselves, of people, of
-// digests.
+// before, that is no finding if it can come of what is not shown, see evidence.Absent. The
+// entry is told as one of which the law could not be asked, and the nouns are then those that
+// it states itself, beside those that are shown and never in their place. All else that the
+// law says is a finding as ever: what events say of themselves, of people, of digests, of an
+// intake that has ended, of a label or number that is taken, of a finding that is open. The
+// other way round nobody can tell: what is withheld can be a hold, the end of the case, or
+// what quarantines a copy, and forbid what is shown behind it. [Report.NotChecked] says so.
 //
 // In a pseudonymous bundle there are no people. Each principal signs with the key of its
 // first signature, no two with the same one, and allowed_signers must be these keys; the

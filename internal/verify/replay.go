@@ -118,9 +118,10 @@ func (r *replay) apply(e *entry) {
 	}
 	at := evidence.Position{CaseSeq: e.envelope.CaseSeq, Time: evidence.TimeOf(e.envelope.Time.Std())}
 	changes, err := evidence.Apply(r.view(), event, at)
-	if err != nil && r.rests(event, err) {
-		r.unjudged = append(r.unjudged, e.seq)
-		changes, err = evidence.Stated(r.state, event, at), nil
+	if err != nil && r.without[event.Case] && evidence.Absent(err) {
+		if changes, err = evidence.Stated(r.view(), event, at); err == nil {
+			r.unjudged = append(r.unjudged, e.seq)
+		}
 	}
 	if err != nil {
 		e.find(r.building(CodeLaw, event.Case), "%s by %s: %v", event.Kind(), event.Actor, err)

@@ -99,6 +99,8 @@ func (f FileReport) headline() string {
 		return fmt.Sprintf("%s: %s is not what was sealed", f.Verdict, f.File)
 	case f.Bundle.Verdict == Failed:
 		return is + ", of a bundle that does not hold"
+	case f.Bundle.hides():
+		return is + ", as far as what is withheld does not speak against it"
 	}
 	return is
 }

@@ -3,7 +3,6 @@ package verify
 import (
 	"cmp"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -34,6 +33,7 @@ type disclosure struct {
 	reasons  map[int64]string
 	met      map[int64]bool            // of the stated entries, those that are in the bundle
 	declared map[uuid.UUID]bool        // intakes whose declaration is here, whatever the law says of it
+	hidden   []int64                   // events of the case that are withheld
 	texts    map[evidence.Kind][]int64 // entries of a pseudonymous bundle with text that somebody wrote
 }
 
@@ -97,6 +97,9 @@ func (j *judge) noteDisclosed(e *entry) {
 	}
 	if e.withheld != "" {
 		j.r.Withheld = append(j.r.Withheld, Withheld{e.seq, e.envelope.Type, e.withheld})
+		if e.envelope.Type == ledger.Event && e.envelope.Case == j.id {
+			j.hidden = append(j.hidden, e.seq)
+		}
 	}
 	if e.event == nil {
 		return
@@ -168,6 +171,10 @@ func (j *judge) limitsOfDisclosure() {
 	}
 	if len(others) > 0 {
 		j.r.unchecked(j.o.Complete, "what stands in %s, whether it is signed, and whether the law allowed it: withheld", runs(others))
+	}
+	if len(j.hidden) > 0 {
+		j.r.unchecked(j.o.Complete, "whether what is withheld in %s holds or closes the case, or quarantines a copy: then the law forbids what "+
+			"is shown behind it, and a file that is a copy is not said to be one that was quarantined", runs(j.hidden))
 	}
 	if len(j.unjudged) > 0 {
 		j.r.unchecked(j.o.Complete, "whether the law allowed %s: that rests on what is withheld", runs(j.unjudged))
@@ -295,25 +302,4 @@ func (r *replay) claimed(e *entry) identity.PublicKey {
 		r.signers = bundle.AppendKey(r.signers, actor, key)
 	}
 	return key
-}
-
-// rests reports whether what the law says against an event can come of a payload that is
-// withheld: something that is not there, or not in the state that the event asks for. What
-// an event says of itself, of people and of digests does not change with it.
-func (r *replay) rests(e evidence.Event, law error) bool {
-	if !r.without[e.Case] {
-		return false
-	}
-	switch b := e.Body.(type) {
-	case evidence.CopySealed:
-		if len(b.Compare()) > 0 {
-			return false
-		}
-	case evidence.CopyIssued:
-		if len(b.Compare()) > 0 {
-			return false
-		}
-	}
-	var transition *evidence.TransitionError
-	return errors.Is(law, evidence.ErrNotFound) || errors.Is(law, evidence.ErrHeld) || errors.Is(law, evidence.ErrStale) || errors.As(law, &transition)
 }

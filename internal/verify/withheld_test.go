@@ -154,6 +154,9 @@ func TestErasedAndWithheld(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := bundletest.NewStory(t)
 			s.Enrol("admin1", "custodian1", identity.RoleCustodian)
+			s.Enrol("admin1", "examiner2", identity.RoleExaminer) // of whom nothing else is left
+			s.Record(s.Event(s.Case, "examiner2", evidence.ExhibitAdded{Label: "E-077", Kind: "disk", FoundBy: "x", FoundAt: "y", Witness: "z"}))
+			s.Erase("custodian1", s.EntryOf("exhibit.added", 2))
 			// Of the exhibits and the request nothing else is left that examiner1 signed before.
 			for _, e := range []int64{s.EntryOf("case.opened", 0), s.EntryOf("exhibit.added", 0), s.EntryOf("exhibit.added", 1), s.EntryOf("intake.declared", 0)} {
 				s.Erase("custodian1", e)
@@ -162,7 +165,7 @@ func TestErasedAndWithheld(t *testing.T) {
 			packed := bundletest.Write(t, s.Disclose(without, "W3"))
 			r := judge(t, packed, verify.Options{Policy: &verify.Policy{Key: s.Key()}})
 			agrees(t, packed, &verify.Policy{Key: s.Key()}, r.Verdict)
-			if r.Verdict != verify.Verified || len(r.Findings) > 0 || len(r.Erased) != 4 {
+			if r.Verdict != verify.Verified || len(r.Findings) > 0 || len(r.Erased) != 5 {
 				t.Errorf("%s %v %v", r.Verdict, r.Findings, r.Erased)
 			}
 			for _, what := range r.MayName {
@@ -431,9 +434,20 @@ func TestAnythingWithheld(t *testing.T) {
 	for _, body := range []evidence.Body{
 		evidence.HoldPlaced{Name: "suit", Authority: "Court", Reason: "so"},
 		evidence.HoldLifted{Name: "suit", Authority: "Court", Reason: "over"},
+		evidence.HoldPlaced{Name: "suit", Authority: "Court", Reason: "again"},
+		evidence.HoldLifted{Name: "suit", Authority: "Court", Reason: "at last"},
 	} {
 		s.Record(s.Event(s.Case, "admin1", body))
 	}
+	other := digest.SHA256{9}
+	for range 2 { // it is known the second time
+		s.Record(s.Event(s.Case, identity.Service, evidence.FixityChecked{
+			Exhibit: "E-001", Number: "M2", Result: evidence.Mismatch, Source: "medium", SHA256: &other, Finding: 2,
+		}))
+	}
+	s.Record(s.Event(s.Case, identity.Service, evidence.FixityChecked{
+		Exhibit: "E-001", Number: "M1", Result: evidence.Unreadable, Source: "medium", Gone: true, Finding: 3,
+	}))
 	s.Erase("custodian1", s.EntryOf("exhibit.added", 1))
 	s.Seal()
 	s.Record(s.Event(s.Case, "examiner1", evidence.CaseClosed{Reason: "done"}))
