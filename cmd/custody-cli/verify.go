@@ -27,14 +27,17 @@ func newVerify(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify (BUNDLE | FILE --against BUNDLE | CASE/EXHIBIT/COPY)",
 		Short: "Verify a bundle or a file offline, or a copy in the store online",
-		Long: "verify judges by your own policy and needs no network for bundles and files. The policy is --policy FILE, or\n" +
-			"the one that setup kept for the bundle's ledger; with neither, what needs no trusted key is checked, and the\n" +
-			"exit code is 3. FILE may be the first part of a split image. A copy in the store is read back by the service,\n" +
-			"and its verdict is believed as far as receipts prove it: if your roles do not let you read the history, its\n" +
-			"receipt alone is checked, and the answer says so.\n\n" +
-			"The exit code is 1 also where the bytes are the sealed ones but a finding stands against the copy (for a file:\n" +
-			"against every copy that it is), and for a bundle that cannot be read. It is 3 for one made by a newer service,\n" +
-			"which this program cannot judge, and with --require-complete for one from which something was withheld. Findings that a whole bundle records are told, and are no failure of the bundle." +
+		Long: "verify judges by your own policy and needs no network for bundles and files. The policy is\n" +
+			"--policy FILE, or the one that setup kept for the bundle's ledger; with neither, what needs no\n" +
+			"trusted key is checked, and the exit code is 3. FILE may be the first part of a split image. A\n" +
+			"copy in the store is read back by the service, and its verdict is believed as far as receipts\n" +
+			"prove it: if your roles do not let you read the history, its receipt alone is checked, and the\n" +
+			"answer says so.\n\n" +
+			"The exit code is 1 also where the bytes are the sealed ones but a finding stands against the copy\n" +
+			"(for a file: against every copy that it is), and for a bundle that cannot be read. It is 3 for one\n" +
+			"made by a newer service, which this program cannot judge, and with --require-complete for one from\n" +
+			"which something was withheld or erased. Findings that a whole bundle records are told, and are no\n" +
+			"failure of the bundle." +
 			policyHelp,
 		Example: "  custody-cli verify case.zip --policy lab.policy\n" +
 			"  custody-cli verify disk.dd --against case.zip\n" +
@@ -44,7 +47,7 @@ func newVerify(a *app) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.against, "against", "", "the bundle that a file is compared with")
-	f.BoolVar(&o.complete, "require-complete", false, "a bundle from which something is withheld is not enough: exit code 3")
+	f.BoolVar(&o.complete, "require-complete", false, "a bundle from which something is withheld or erased is not enough: exit code 3")
 	f.StringVar(&o.policy, "policy", "", "policy file: which ledger you mean, its key, and which witnesses and time stamps you demand")
 	return cmd
 }

@@ -97,6 +97,7 @@ var peopleRows = []row{
 			if r := l.cli("examiner1", "verify", l.path("erased.zip")); !strings.Contains(r.stdout+r.stderr, "Court of Graz") {
 				l.t.Fatalf("the verdict does not say what is erased: %s%s", r.stdout, r.stderr)
 			}
+			l.refused("examiner1", 3, "", "verify", "--require-complete", l.path("erased.zip"))
 		},
 	},
 	{

@@ -19,7 +19,7 @@ import (
 type Options struct {
 	Policy   *Policy       // nil: nobody is believed, and the verdict is at best incomplete
 	Workers  int           // 0: one for each core
-	Complete bool          // a bundle from which something is withheld is incomplete
+	Complete bool          // a bundle from which something is withheld or erased is incomplete
 	Progress func(n int64) // told the bytes of evidence and files that were hashed, from any goroutine
 }
 

@@ -73,7 +73,7 @@
 //
 // A payload may be missing if an entry of type erase of the same case, behind it, names the
 // entry by number and leaf hash. What that leaves stands in its place in the replay, and
-// [Report.Erased] says by whom and why. What an entry erases that is not so is an erasure:
+// [Report.Erased] says by whom and why; with [Options.Complete] the bundle is incomplete. What an entry erases that is not so is an erasure:
 // an entry that is not there before it or has another hash, or, where the payload can still
 // be had, a residue that is not that payload's. The signature of what is erased is only held
 // against the key of its actor, and the report says so.

@@ -130,7 +130,7 @@ func (j *judge) limitsOfErasure() {
 		seqs = append(seqs, e.Entry)
 	}
 	if len(seqs) > 0 {
-		j.r.unchecked(false, "what %s, which were erased, said, and their signatures: what was signed is gone, and what is left rests on who erased it", runs(seqs))
+		j.r.unchecked(j.o.Complete, "what %s, which were erased, said, and their signatures: what was signed is gone, and what is left rests on who erased it", runs(seqs))
 	}
 }
 

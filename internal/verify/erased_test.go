@@ -149,6 +149,9 @@ func TestErased(t *testing.T) {
 			if name != "erased" {
 				return
 			}
+			if r := judge(t, bag.Zip(t), verify.Options{Policy: &verify.Policy{Key: s.Key()}, Complete: true}); r.Verdict != verify.Incomplete || len(r.Findings) > 0 {
+				t.Errorf("where all is demanded: %s %v", r.Verdict, r.Findings)
+			}
 			want := []verify.Erased{{
 				Entry: n, ErasedBy: s.EntryOf("payload.erased", 0), By: "custodian1", At: r.Erased[0].At, Authority: "court", Reason: "ordered",
 			}}
