@@ -203,7 +203,7 @@ func (p *publishing) flush(ctx context.Context) error {
 		return err
 	}
 	data = p.segment.Marshal()
-	if _, err := p.objects.Put(ctx, ledger.SegmentKey(p.segment.From), bytes.NewReader(data), int64(len(data)), until); err != nil {
+	if _, err := p.objects.Put(ctx, ledger.SegmentKey(p.segment.From, 1), bytes.NewReader(data), int64(len(data)), until); err != nil {
 		return err
 	}
 	p.signed = p.head.Size

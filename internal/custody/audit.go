@@ -41,6 +41,7 @@ import (
 //	object-unknown      an object that no intake explains
 //	object-version      a version beside the one that the ledger names
 //	object-marker       a delete marker hides an object
+//	segment-foreign     an object with the name of a segment that the ledger's key did not sign
 //	store-ahead         the store holds more of the ledger than the database
 //	upload-unknown      an unfinished upload in the store that no intake under way explains
 //	content-differs     bytes of a copy are not those of the entry (and, with the same
@@ -68,6 +69,7 @@ const (
 	CodeObjectVersion    verify.Code = "object-version"
 	CodeObjectMarker     verify.Code = "object-marker"
 	CodeUploadUnknown    verify.Code = "upload-unknown"
+	CodeSegmentForeign   verify.Code = "segment-foreign"
 	CodeStoreAhead       verify.Code = "store-ahead"
 )
 

@@ -34,11 +34,12 @@ func (a *audit) published(tx *database.Tx) error {
 		name := rowName("published", fmt.Sprint(row.From))
 		var envelopes, payloads evidence.Object
 		err := errors.Join(json.Unmarshal(row.Envelopes, &envelopes), json.Unmarshal(row.Payloads, &payloads))
+		begins, _, isSegment := ledger.ParseSegmentKey(envelopes.Key)
 		first, _, ok := ledger.ParsePayloadsKey(payloads.Key)
 		switch {
 		case err != nil:
 			a.find(CodeRowDamaged, name, "%v", err)
-		case envelopes.Key != ledger.SegmentKey(row.From) || !ok || first != row.From || row.From != p.size:
+		case !isSegment || begins != row.From || !ok || first != row.From || row.From != p.size:
 			a.find(CodeRowDamaged, name, "is not of the segment that was due, from %d", p.size)
 		}
 		p.size = row.To
@@ -58,7 +59,7 @@ func (a *audit) published(tx *database.Tx) error {
 // a segment or its payloads.
 func (a *audit) explainPublished(ctx context.Context, o objectstore.Object, err error) (verify.Code, string) {
 	noted, known := a.publication.objects[o.Key]
-	from, isSegment := ledger.ParseSegmentKey(o.Key)
+	from, _, isSegment := ledger.ParseSegmentKey(o.Key)
 	first, _, _ := ledger.ParsePayloadsKey(o.Key)
 	switch {
 	case o.Marker:
@@ -74,33 +75,30 @@ func (a *audit) explainPublished(ctx context.Context, o objectstore.Object, err 
 		return "", ""
 	case !isSegment && first >= a.publication.size:
 		return "", "" // of a segment that is not noted yet, or never was put
-	case from < a.publication.size:
-		return CodeObjectUnknown, "no segment of the ledger begins there"
+	case o.Size > ledger.MaxSegmentSize:
+		return CodeSegmentForeign, fmt.Sprintf("it has %d bytes, a segment at most %d", o.Size, ledger.MaxSegmentSize)
 	}
 	s := &Service{objects: a.cfg.Objects} // for its way of reading objects alone
 	data, err := s.readWhole(ctx, o)
 	if err != nil {
 		return CodeObjectUnreadable, err.Error()
 	}
-	segment, err := ledger.ParseSegment(data)
-	if err == nil {
-		_, err = segment.Verify(a.cfg.Key)
-	}
-	if err == nil && segment.From != from {
-		err = fmt.Errorf("it is the segment from %d", segment.From)
-	}
+	segment, _, err := openSegment(data, a.cfg.Key, from)
 	if err != nil {
-		return CodeObjectUnknown, err.Error()
+		return CodeSegmentForeign, err.Error()
 	}
 	if segment.To() > a.r.Entries {
 		return CodeStoreAhead, fmt.Sprintf("the object store holds %d entries, the database %d: it was rolled back", segment.To(), a.r.Entries)
+	}
+	if from < a.publication.size {
+		return CodeObjectUnknown, "another segment of the ledger was published there"
 	}
 	return a.compareSegment(ctx, segment, nil)
 }
 
 // isPublished reports whether a key is that of a segment or its payloads.
 func isPublished(key string) bool {
-	_, segment := ledger.ParseSegmentKey(key)
+	_, _, segment := ledger.ParseSegmentKey(key)
 	_, _, payloads := ledger.ParsePayloadsKey(key)
 	return segment || payloads
 }

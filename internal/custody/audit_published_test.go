@@ -36,7 +36,7 @@ func TestAuditPublished(t *testing.T) {
 		{"another beside", false, func(o, _ string) error {
 			data, err := os.ReadFile(o + segment)
 			return errors.Join(err, os.WriteFile(o+"ledger-0000000000009999", data, 0o400))
-		}, []string{"object-unknown"}},
+		}, []string{"segment-foreign"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			victim := labAt(t, clone(t, l.dir))

@@ -166,6 +166,7 @@ func (s *Service) commit(batch []*draft) error {
 	}
 	if last := len(batch) - 1; answers[last].err == nil && evidence.EntryTypeOf(batch[last].event) == evidence.SealEntry {
 		s.cosigners.seal(signed{next, note}) // before a larger one can be asked about
+		s.publisher.urged.Store(next.Size)
 	}
 	s.newest.set(signed{next, note})
 	for i, d := range batch {

@@ -82,8 +82,11 @@ type Config struct {
 	Administrator *evidence.PersonEnrolled
 	RetainDays    int // suggested to whoever opens a case
 	// Days for which the segments of the ledger are locked in the store, from when they
-	// are put, and their payloads; zero: ten years.
+	// are put, and their payloads, which no fewer can be; zero: ten years.
 	LedgerRetainDays, PayloadRetainDays int
+	// PublishWithin is how long an entry waits for others to be put into the store with
+	// it; an export's seal, a full segment and Close do not wait. Zero: DefaultPublishWithin.
+	PublishWithin time.Duration
 	// MaxUnpublished is how many entries may not be in the store yet; no more are taken
 	// then. At least MinUnpublished; zero: 10,000.
 	MaxUnpublished int64
@@ -148,6 +151,10 @@ type Service struct {
 	cause    error // why stopped; written before stopped is closed
 }
 
+// beginGrace is how long a service that could not begin waits for a store that does not
+// answer, to put what it has signed.
+const beginGrace = 10 * time.Second
+
 // Open takes up the ledger in the database: it checks it against the signer's
 // own last checkpoint, signs what a crash left unsigned, enrols the service and
 // the first administrator when the ledger is empty, notes the start, and resumes
@@ -185,7 +192,9 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 	s.background(s.publishLoop)
 	s.background(s.witnessLoop)
 	if err := s.begin(ctx); err != nil {
-		return nil, errors.Join(err, s.Close(context.WithoutCancel(ctx)))
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), beginGrace)
+		defer cancel()
+		return nil, errors.Join(err, s.Close(last))
 	}
 	return s, nil
 }

@@ -215,7 +215,7 @@ func (l *lab) files() custody.Config {
 		Administrator: &evidence.PersonEnrolled{
 			Principal: "admin", Name: "First Administrator", Roles: staff[0].roles, Key: l.key("admin").PublicKey(),
 		},
-		RetainDays: 30, Session: time.Hour, Workers: 2,
+		RetainDays: 30, Session: time.Hour, Workers: 2, PublishWithin: 1,
 	}
 }
 

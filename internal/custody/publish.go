@@ -1,6 +1,7 @@
 package custody
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -20,6 +21,9 @@ import (
 
 // MinUnpublished is the least that Config.MaxUnpublished can be: one batch of appends.
 const MinUnpublished = maxBatch
+
+// DefaultPublishWithin is how long an entry waits for others to be published with it.
+const DefaultPublishWithin = time.Second
 
 // The values of Config's members that are zero.
 const (
@@ -42,7 +46,11 @@ const (
 // publisher knows how much of the ledger lies in the store.
 type publisher struct {
 	tree     *ledger.Tree // over the entries that do; of the one who publishes
+	begun    signed       // what the segment that is being put ends with; of the same
+	resumed  bool         // it was looked for what an interruption left; of the same
+	urged    atomic.Int64 // entries before this number do not wait for company
 	failures atomic.Int64
+	foreign  atomic.Int64 // objects met under the ledger's next name that its key did not sign
 	head     newest // the newest checkpoint of which the store has all entries
 
 	mu      sync.Mutex
@@ -111,15 +119,27 @@ func (s *Service) room(head int64) error {
 const maxUnnoted = 64
 
 // publishLoop puts what is signed into the store, until the service ends or the store
-// holds another ledger.
+// holds another ledger. An alarm does not end it: what was signed before was acknowledged.
 func (s *Service) publishLoop() {
+	var due <-chan time.Time // runs while something waits
 	for try := 0; ; {
 		head, next := s.newest.get()
+		size, _ := s.publisher.published()
+		if head.Size > size && due == nil {
+			due = time.After(s.cfg.PublishWithin)
+		}
+		if head.Size == size || try > 0 || !s.urgent(size, head.Size) {
+			select {
+			case <-due:
+			case <-next:
+				continue
+			case <-s.ctx.Done():
+				s.publishLast()
+				return
+			}
+		}
 		err := s.publishTo(s.draining, head) // a segment that was begun is put whole
 		switch {
-		case s.ctx.Err() != nil:
-			s.publishLast()
-			return
 		case errors.Is(err, ErrRollback):
 			s.publisher.failures.Add(1)
 			s.alarm(err)
@@ -127,21 +147,18 @@ func (s *Service) publishLoop() {
 		case err != nil:
 			s.publisher.failures.Add(1)
 			s.log.Warn("publish the ledger", "try", try+1, "error", err)
-			wait := time.NewTimer(retryAfter(try))
-			select {
-			case <-wait.C:
-			case <-s.ctx.Done():
-			}
-			wait.Stop()
+			due = time.After(retryAfter(try))
 			try++
-			continue
-		}
-		try = 0
-		select {
-		case <-next:
-		case <-s.ctx.Done():
+		default:
+			due, try = nil, 0
 		}
 	}
+}
+
+// urgent reports whether entries that are signed are not to wait for more: an export was
+// sealed, they make a segment, or soon nothing more would be taken.
+func (s *Service) urgent(published, head int64) bool {
+	return s.publisher.urged.Load() > published || head-published >= min(ledger.MaxSegmentEntries, s.cfg.MaxUnpublished/2)
 }
 
 // publishLast puts into the store what was signed until the end, and notes it.
@@ -162,9 +179,6 @@ func (s *Service) publishLast() {
 // they do not go on there, or are not what was signed.
 func (s *Service) publishTo(ctx context.Context, head signed) error {
 	for {
-		if err := s.Alarm(); err != nil {
-			return nil // nothing more is written
-		}
 		size, _ := s.publisher.published()
 		if size >= head.Size {
 			s.publisher.waiting(0)
@@ -179,7 +193,10 @@ func (s *Service) publishTo(ctx context.Context, head signed) error {
 
 // publishNext puts the next segment.
 func (s *Service) publishNext(ctx context.Context, from int64, head signed) error {
-	run, note, err := s.nextRun(ctx, from, head)
+	if err := s.beginSegment(ctx, from, head); err != nil {
+		return err
+	}
+	run, note, err := s.nextRun(ctx, from, s.publisher.begun)
 	if err != nil {
 		return err
 	}
@@ -202,33 +219,130 @@ func (s *Service) publishNext(ctx context.Context, from int64, head signed) erro
 		return err
 	}
 	data := segment.Marshal()
-	first, err := s.putOnce(ctx, ledger.SegmentKey(from), data, s.ledgerUntil())
-	if errors.Is(err, fs.ErrExist) {
-		_, err := s.adoptNext(ctx, from, head)
-		return err
-	}
-	if err != nil {
+	first, found, err := s.putSegment(ctx, from, data)
+	if err != nil || found {
 		return err
 	}
 	s.publisher.tree = tree
 	return s.keep(ctx, segment, object(roleEnvelopes, first, sha256.Sum256(data)), second)
 }
 
-func (s *Service) ledgerUntil() time.Time { return s.cfg.Now().AddDate(0, 0, s.cfg.LedgerRetainDays) }
+// beginSegment decides what the segment from an entry on ends with, once: so that what is
+// tried again is the same bytes, however many entries came between. The first one ends
+// where payloads end that an interruption left.
+func (s *Service) beginSegment(ctx context.Context, from int64, head signed) error {
+	if s.publisher.begun.Size > from {
+		return nil
+	}
+	if !s.publisher.resumed {
+		left, err := s.leftPayloads(ctx, from, head)
+		if err != nil {
+			return err
+		}
+		s.publisher.resumed, head = true, left
+	}
+	s.publisher.begun = head
+	return nil
+}
 
-// putPayloads puts the payloads of a segment under the first of its names that is free,
-// or holds them already, and names them in it.
-func (s *Service) putPayloads(ctx context.Context, segment *ledger.Segment, payloads [][]byte) (evidence.Object, error) {
-	until := s.cfg.Now().AddDate(0, 0, s.cfg.PayloadRetainDays)
-	for n := 1; ; n++ {
-		var data []byte
-		data, segment.Payloads = ledger.MarshalPayloads(ledger.PayloadsKey(segment.From, n), segment.From, payloads)
-		o, err := s.putOnce(ctx, segment.Payloads.Key, data, until)
-		if errors.Is(err, fs.ErrExist) && n < ledger.MaxPayloadsNames {
+// leftPayloads gives the checkpoint that the payloads end with which lie in the store and
+// begin with an entry; the newest one, if there are none that one of ours ends with.
+func (s *Service) leftPayloads(ctx context.Context, from int64, head signed) (signed, error) {
+	for o, err := range s.objects.List(ctx, ledger.PayloadsKey(from, 1)) {
+		if err != nil && o.Key == "" {
+			return signed{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		if err != nil || o.Marker {
 			continue
 		}
-		return object(rolePayloads, o, digest.SHA256(segment.Payloads.SHA256)), err
+		data, err := s.readWhole(ctx, o)
+		if err != nil {
+			continue // at worst they are put once more
+		}
+		first, payloads, err := ledger.ParsePayloads(data)
+		to := from + int64(len(payloads))
+		if err != nil || first != from || to >= head.Size {
+			continue
+		}
+		left := signed{Checkpoint: ledger.Checkpoint{Origin: s.origin}}
+		err = s.db.View(ctx, func(tx *database.Tx) (err error) {
+			left.Size, left.note, err = tx.CheckpointUpTo(to)
+			return err
+		})
+		if err == nil && left.Size == to {
+			return left, nil
+		}
 	}
+	return head, nil
+}
+
+func (s *Service) ledgerUntil() time.Time { return s.cfg.Now().AddDate(0, 0, s.cfg.LedgerRetainDays) }
+
+func (s *Service) payloadsUntil() time.Time {
+	return s.cfg.Now().AddDate(0, 0, s.cfg.PayloadRetainDays)
+}
+
+// putPayloads puts the payloads of a segment under the first of its names that is free,
+// or finds them under one that is not, and names them in it.
+func (s *Service) putPayloads(ctx context.Context, segment *ledger.Segment, payloads [][]byte) (evidence.Object, error) {
+	data, named := ledger.MarshalPayloads("", segment.From, payloads)
+	for n := 1; ; {
+		o, err := s.objects.Put(ctx, ledger.PayloadsKey(segment.From, n), bytes.NewReader(data), int64(len(data)), s.payloadsUntil())
+		if errors.Is(err, fs.ErrExist) {
+			var found bool
+			if o, found, err = s.findPayloads(ctx, segment.From, named); err == nil && !found {
+				if n, err = s.freeName(ctx, segment.From, n, ledger.PayloadsKey, ledger.ParsePayloadsKey); err == nil {
+					continue
+				}
+			}
+		}
+		if err != nil {
+			return evidence.Object{}, err
+		}
+		named.Key = o.Key
+		segment.Payloads = named
+		return object(rolePayloads, o, digest.SHA256(named.SHA256)), nil
+	}
+}
+
+// putSegment puts a segment under the first of its names that is free. Where one of the
+// ledger's lies already, that is taken up instead.
+func (s *Service) putSegment(ctx context.Context, from int64, data []byte) (o objectstore.Object, found bool, err error) {
+	for n := 1; ; {
+		o, err := s.objects.Put(ctx, ledger.SegmentKey(from, n), bytes.NewReader(data), int64(len(data)), s.ledgerUntil())
+		if !errors.Is(err, fs.ErrExist) {
+			return o, false, err
+		}
+		head, _ := s.newest.get()
+		if found, err := s.adoptNext(ctx, from, head); found || err != nil {
+			return objectstore.Object{}, found, err
+		}
+		if n, err = s.freeName(ctx, from, n, ledger.SegmentKey, ledger.ParseSegmentKey); err != nil {
+			return objectstore.Object{}, false, err
+		}
+	}
+}
+
+// freeName gives the first name that no object has, nor a version of one, when the store
+// has refused the n-th.
+func (s *Service) freeName(
+	ctx context.Context, from int64, refused int, key func(from int64, n int) string, parse func(key string) (from int64, n int, ok bool),
+) (int, error) {
+	taken := map[int]bool{refused: true}
+	for o, err := range s.objects.List(ctx, key(from, 1)) {
+		if err != nil && o.Key == "" {
+			return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		if first, n, ok := parse(o.Key); ok && first == from {
+			taken[n] = true
+		}
+	}
+	for n := 1; n <= ledger.MaxNames; n++ {
+		if !taken[n] {
+			return n, nil
+		}
+	}
+	return 0, fmt.Errorf("object %s: all of its %d names are taken: %w", key(from, 1), ledger.MaxNames, fs.ErrExist)
 }
 
 // nextRun gives the entries of the next segment and the signed checkpoint that it ends
@@ -311,6 +425,9 @@ func publishedRow(segment ledger.Segment, envelopes, payloads evidence.Object) (
 }
 
 func (s *Service) notePublished(ctx context.Context) error {
+	if s.Alarm() != nil {
+		return nil // nothing more is written into this database; the next start finds it
+	}
 	size, _ := s.publisher.published()
 	if err := s.commitOutcome(s.db.Update(ctx, s.publisher.note)); err != nil {
 		return err

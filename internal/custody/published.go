@@ -2,6 +2,7 @@ package custody
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -27,6 +28,11 @@ func (cfg Config) publishing() (Config, error) {
 			return Config{}, fmt.Errorf("the ledger is to be locked for %d days: want 1 to %d", *days, evidence.MaxRetainDays)
 		}
 	}
+	if cfg.PayloadRetainDays < cfg.LedgerRetainDays {
+		return Config{}, fmt.Errorf("the ledger's payloads are to be locked for %d days, its segments for %d: a ledger without payloads cannot be rebuilt, so want at least as many",
+			cfg.PayloadRetainDays, cfg.LedgerRetainDays)
+	}
+	cfg.PublishWithin = cmp.Or(cfg.PublishWithin, DefaultPublishWithin)
 	if cfg.MaxUnpublished == 0 {
 		cfg.MaxUnpublished = defaultMaxUnpublished
 	}
@@ -97,22 +103,41 @@ func (s *Service) compareNewest(ctx context.Context, last database.Published, he
 		return fmt.Errorf("%w: segment from %d: %w", database.ErrDamaged, last.From, err)
 	}
 	data, err := s.readWhole(ctx, stored(noted))
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, objectstore.ErrReadBack) {
+	var segment ledger.Segment
+	var c ledger.Checkpoint
+	if err == nil {
+		segment, c, err = openSegment(data, s.cfg.Ledger.Key(), last.From)
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, objectstore.ErrReadBack) || errors.Is(err, errForeign) {
 		s.log.Error("the newest segment of the ledger is gone from the object store: run custodyd audit", "object", noted.Key, "error", err)
 		return s.compareAll(ctx, head)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
+	return s.consistent(ctx, c, segment, head)
+}
+
+// errForeign: the ledger's key did not sign that. Whoever may write to the store can put
+// it there, and it decides nothing.
+var errForeign = errors.New("the key of the ledger did not sign it")
+
+// openSegment reads a segment that begins with an entry and is signed with the ledger's
+// key; else the error is errForeign. The signature is the checkpoint's: whether the
+// entries are those under it is for the caller to find out.
+func openSegment(data []byte, key ledger.VerifierKey, from int64) (ledger.Segment, ledger.Checkpoint, error) {
 	segment, err := ledger.ParseSegment(data)
 	if err != nil {
-		return s.conflict(head, nil, fmt.Errorf("object %s: %w", noted.Key, err))
+		return ledger.Segment{}, ledger.Checkpoint{}, fmt.Errorf("%w: %w", errForeign, err)
 	}
-	c, err := segment.Verify(s.cfg.Ledger.Key())
+	c, err := segment.Verify(key)
+	if err == nil && segment.From != from {
+		err = fmt.Errorf("it is the segment from %d", segment.From)
+	}
 	if err != nil {
-		return s.conflict(head, segment.Checkpoint, fmt.Errorf("object %s: %w", noted.Key, err))
+		return ledger.Segment{}, ledger.Checkpoint{}, fmt.Errorf("%w: %w", errForeign, err)
 	}
-	return s.consistent(ctx, c, segment, head)
+	return segment, c, nil
 }
 
 // compareAll holds every segment that is in the store against the database: what was
@@ -122,18 +147,15 @@ func (s *Service) compareAll(ctx context.Context, head signed) error {
 		if err != nil && o.Key == "" {
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
-		if _, ok := ledger.ParseSegmentKey(o.Key); err != nil || !ok || o.Marker {
+		from, _, ok := ledger.ParseSegmentKey(o.Key)
+		if err != nil || !ok || o.Marker || o.Size > ledger.MaxSegmentSize {
 			continue // for the audit to tell
 		}
 		data, err := s.readWhole(ctx, o)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
-		segment, err := ledger.ParseSegment(data)
-		if err != nil {
-			continue
-		}
-		if c, err := segment.Verify(s.cfg.Ledger.Key()); err == nil {
+		if segment, c, err := openSegment(data, s.cfg.Ledger.Key(), from); err == nil {
 			if err := s.consistent(ctx, c, segment, head); err != nil {
 				return err
 			}
@@ -171,18 +193,15 @@ func (s *Service) conflict(ours signed, theirs []byte, err error) error {
 func (s *Service) newestInStore(ctx context.Context, known ledger.Checkpoint, note []byte) (int64, []byte) {
 	size := known.Size
 	for o, err := range s.objects.List(ctx, "ledger-") {
-		if from, ok := ledger.ParseSegmentKey(o.Key); err != nil || !ok || o.Marker || from < size {
+		from, _, ok := ledger.ParseSegmentKey(o.Key)
+		if err != nil || !ok || o.Marker || from < size {
 			continue
 		}
 		data, err := s.readWhole(ctx, o)
 		if err != nil {
 			continue
 		}
-		segment, err := ledger.ParseSegment(data)
-		if err != nil {
-			continue
-		}
-		if c, err := segment.Verify(s.cfg.Ledger.Key()); err == nil && c.Size > size {
+		if segment, c, err := openSegment(data, s.cfg.Ledger.Key(), from); err == nil && c.Size > size {
 			size, note = c.Size, segment.Checkpoint
 		}
 	}
@@ -191,112 +210,139 @@ func (s *Service) newestInStore(ctx context.Context, known ledger.Checkpoint, no
 
 // adoptNext takes up the segment that lies in the store where the next one would be put,
 // if there is one: it has to be what the database holds under a checkpoint of this
-// ledger. Delete markers hide nothing from it.
+// ledger. What the ledger's key did not sign is told of, and is in nobody's way. Delete
+// markers hide nothing from it.
 func (s *Service) adoptNext(ctx context.Context, from int64, head signed) (found bool, err error) {
-	key := ledger.SegmentKey(from)
-	var mine *objectstore.Object
-	var segment ledger.Segment
-	var sum digest.SHA256
-	var stranger error
-	for o, err := range s.objects.List(ctx, key) {
-		if o.Key != key || o.Marker {
-			if err != nil && o.Key == "" {
-				return false, fmt.Errorf("%w: %w", ErrUnavailable, err)
-			}
+	for o, err := range s.objects.List(ctx, ledger.SegmentKey(from, 1)) {
+		if err != nil && o.Key == "" {
+			return false, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		if first, _, ok := ledger.ParseSegmentKey(o.Key); !ok || first != from || o.Marker {
 			continue
 		}
 		if err != nil {
 			return false, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
-		data, err := s.readWhole(ctx, o)
-		if err != nil {
-			return false, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		err = s.adoptSegment(ctx, from, o, head)
+		if err == nil {
+			return true, nil
 		}
-		here, err := s.judgeSegment(ctx, from, data, head)
-		if conflict := (*ConflictError)(nil); errors.As(err, &conflict) && conflict.Theirs != nil {
+		if !errors.Is(err, errForeign) {
 			return false, err
 		}
-		if err != nil {
-			stranger = err
-			continue
-		}
-		mine, segment, sum = &o, here, sha256.Sum256(data)
+		s.publisher.foreign.Add(1)
+		s.log.Error("somebody else's object lies where the next segment of the ledger goes: who can write to the store?",
+			"object", o.Key, "version", o.Version, "error", err)
 	}
-	if mine == nil {
-		return false, stranger
-	}
-	return true, s.takeSegment(ctx, segment, *mine, sum)
+	return false, nil
 }
 
-// judgeSegment holds the bytes of a segment against the database. A conflict without
-// their note is about bytes that this ledger's key did not sign.
-func (s *Service) judgeSegment(ctx context.Context, from int64, data []byte, head signed) (ledger.Segment, error) {
-	name := ledger.SegmentKey(from)
-	segment, err := ledger.ParseSegment(data)
-	if err != nil {
-		return ledger.Segment{}, s.conflict(head, nil, fmt.Errorf("object %s: %w", name, err))
+// adoptSegment takes up one object as the next segment, as durable and locked as one that was put
+// now, with its payloads. A [*ConflictError] says that the ledger's key has signed
+// something else than the database holds, errForeign that it has not signed this.
+func (s *Service) adoptSegment(ctx context.Context, from int64, o objectstore.Object, head signed) error {
+	if o.Size > ledger.MaxSegmentSize {
+		return fmt.Errorf("%w: it has %d bytes", errForeign, o.Size)
 	}
-	c, err := segment.Verify(s.cfg.Ledger.Key())
-	if err != nil || segment.From != from {
-		return ledger.Segment{}, s.conflict(head, nil, fmt.Errorf("object %s is not of this ledger's key: %w", name, errors.Join(err, ErrOtherStore)))
+	data, err := s.readWhole(ctx, o)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	segment, c, err := openSegment(data, s.cfg.Ledger.Key(), from)
+	if err != nil {
+		return err
 	}
 	if err := s.consistent(ctx, c, segment, head); err != nil {
-		return ledger.Segment{}, err
+		return err
 	}
+	// Whoever was shown a checkpoint can put it under other bytes.
 	var run []database.Entry
 	err = s.db.View(ctx, func(tx *database.Tx) error {
 		run, err = tx.Run(from, segment.To(), 2*ledger.MaxSegmentSize)
 		return err
 	})
 	if err != nil {
-		return ledger.Segment{}, err
+		return err
 	}
 	for i, e := range segment.Entries {
 		if i >= len(run) || !bytes.Equal(run[i].Envelope, e.Envelope) || !bytes.Equal(run[i].Signature, e.Signature) {
-			return ledger.Segment{}, s.conflict(head, nil, fmt.Errorf("object %s: entry %d is not the database's", name, from+int64(i)))
+			return fmt.Errorf("%w: entry %d is not the one under the checkpoint", errForeign, from+int64(i))
 		}
 	}
-	return segment, nil
-}
-
-// takeSegment takes up a segment that is in the store and not noted, as durable and locked as
-// one that was put now, with its payloads.
-func (s *Service) takeSegment(ctx context.Context, segment ledger.Segment, o objectstore.Object, sum digest.SHA256) error {
-	first, err := s.lockOn(ctx, o, s.ledgerUntil())
+	second, found, err := s.findPayloads(ctx, from, segment.Payloads)
 	if err != nil {
 		return err
 	}
-	second, err := s.payloadsOf(ctx, segment)
+	if !found {
+		return fmt.Errorf("%w: object %s, which it names, is not in the store", errForeign, segment.Payloads.Key)
+	}
+	if err := s.samePayloads(ctx, second, run); err != nil {
+		return err
+	}
+	first, err := s.lockOn(ctx, o, s.ledgerUntil())
 	if err != nil {
 		return err
 	}
 	tree := s.publisher.tree.Clone()
 	var hashes []ledger.Hash
-	for _, e := range segment.Entries {
-		hashes = tree.Append(hashes[:0], ledger.LeafHash(e.Envelope))
+	for _, e := range run {
+		hashes = tree.Append(hashes[:0], e.Leaf)
 	}
 	s.publisher.tree = tree
-	return s.keep(ctx, segment, object(roleEnvelopes, first, sum), object(rolePayloads, second, digest.SHA256(segment.Payloads.SHA256)))
+	return s.keep(ctx, segment, object(roleEnvelopes, first, sha256.Sum256(data)), object(rolePayloads, second, digest.SHA256(segment.Payloads.SHA256)))
 }
 
-// payloadsOf gives the object with the payloads that a segment names.
-func (s *Service) payloadsOf(ctx context.Context, segment ledger.Segment) (objectstore.Object, error) {
-	for o, err := range s.objects.List(ctx, segment.Payloads.Key) {
+// samePayloads demands that an object holds the payloads of entries. One that was erased
+// since may be there.
+func (s *Service) samePayloads(ctx context.Context, o objectstore.Object, run []database.Entry) error {
+	data, err := s.readWhole(ctx, o)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	_, payloads, err := ledger.ParsePayloads(data)
+	if err != nil || len(payloads) != len(run) {
+		return fmt.Errorf("%w: object %s: has %d payloads of %d entries: %w", errForeign, o.Key, len(payloads), len(run), err)
+	}
+	for i, e := range run {
+		envelope, err := ledger.ParseEnvelope(e.Envelope)
 		if err != nil {
-			return objectstore.Object{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+			return fmt.Errorf("%w: entry %d: %w", ErrRollback, e.Seq, err)
 		}
-		if o.Key != segment.Payloads.Key || o.Marker || o.Size != segment.Payloads.Size {
+		if sha256.Sum256(payloads[i]) != envelope.Payload && !bytes.Equal(payloads[i], e.Payload) {
+			return fmt.Errorf("%w: object %s: the payload of entry %d is another", errForeign, o.Key, e.Seq)
+		}
+	}
+	return nil
+}
+
+// findPayloads finds the payloads of a segment by their hash, under the name that it
+// gives, or under all where it gives none, and makes them as durable and locked as ones
+// that were put now.
+func (s *Service) findPayloads(ctx context.Context, from int64, p ledger.SegmentPayloads) (objectstore.Object, bool, error) {
+	for o, err := range s.objects.List(ctx, ledger.PayloadsKey(from, 1)) {
+		if err != nil && o.Key == "" {
+			return objectstore.Object{}, false, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		first, _, ok := ledger.ParsePayloadsKey(o.Key)
+		if !ok || first != from || p.Key != "" && o.Key != p.Key || o.Marker {
+			continue
+		}
+		if err != nil {
+			return objectstore.Object{}, false, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		if o.Size != p.Size {
 			continue
 		}
 		data, err := s.readWhole(ctx, o)
 		if err != nil {
-			return objectstore.Object{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+			return objectstore.Object{}, false, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
-		if sha256.Sum256(data) == segment.Payloads.SHA256 {
-			return s.lockOn(ctx, o, s.cfg.Now().AddDate(0, 0, s.cfg.PayloadRetainDays))
+		if sha256.Sum256(data) == p.SHA256 {
+			o, err = s.lockOn(ctx, o, s.payloadsUntil())
+			return o, true, err
 		}
 	}
-	return objectstore.Object{}, fmt.Errorf("%w: object %s, which %s names, is not in the store", ErrUnavailable, segment.Payloads.Key, ledger.SegmentKey(segment.From))
+	return objectstore.Object{}, false, nil
 }
 
 // lockOn makes an object as durable and locked as one that is put now.

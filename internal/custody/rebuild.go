@@ -31,7 +31,8 @@ type RebuildConfig struct {
 	// Signatures has those of all entries verified too, at some 24,000 a second and core.
 	Signatures bool
 	Workers    int // cores to verify on
-	// Signed is what the ledger's signer signed last, where it remembers.
+	// Signed is what the ledger's signer signed last, where it remembers. If that is more
+	// than was published, the ledger is made and cannot go on: see RebuildReport.Lost.
 	Signed ledger.Checkpoint
 	// Progress, if not nil, is told how many entries are written, of at least how many.
 	Progress func(done, total int64)
@@ -46,6 +47,8 @@ type RebuildReport struct {
 	Witnessed  int64         `json:"witnessed"`  // checkpoints with signatures of witnesses
 	Anchored   int64         `json:"anchored"`   // rounds of time stamps
 	Erased     int64         `json:"erased"`     // payloads that were not brought back
+	Lost       int64         `json:"lost"`       // entries behind these that the signer has signed: it takes no others in their place
+	Unlocked   int64         `json:"unlocked"`   // objects of the ledger with a weaker lock than the service noted at its start
 	Signatures bool          `json:"signatures"` // those of all entries were verified
 	Notes      []string      `json:"notes"`      // what else lies in the store
 	Checkpoint []byte        `json:"-"`          // the newest one, signed
@@ -59,6 +62,9 @@ func Rebuild(ctx context.Context, cfg RebuildConfig) (RebuildReport, error) {
 	r := &rebuild{
 		cfg: cfg, s: &Service{objects: cfg.Objects}, r: RebuildReport{Origin: cfg.Key.Origin(), Signatures: cfg.Signatures, Notes: []string{}},
 		state: evidence.NewMemory(), chains: ledger.NewChecker(cfg.Key.Origin()), residues: map[int64][]byte{},
+	}
+	if d := cfg.Objects.Describe(); d.Kind == "directory" { // where there is one lock only
+		r.lock = d.Lock
 	}
 	if r.cfg.Progress == nil {
 		r.cfg.Progress = func(int64, int64) {}
@@ -83,13 +89,16 @@ type rebuild struct {
 
 	state    *evidence.Memory
 	chains   *ledger.Checker
+	lock     objectstore.LockMode // that the store gave, as the service noted at its last start
 	residues map[int64][]byte // payloads that lay in the store as what an erasure leaves
 }
 
 // passage is a segment on its way from the store into the database.
 type passage struct {
 	segment ledger.Segment
-	row     database.Published
+	objects [2]objectstore.Object // envelopes and payloads
+	sum     digest.SHA256         // of the envelopes' object
+	lock    objectstore.LockMode
 	entries []database.Entry
 	parsed  []ledger.Envelope
 	events  []evidence.Event
@@ -144,9 +153,6 @@ func (r *rebuild) read(ctx context.Context, to chan<- *passage) error {
 			return err
 		}
 		tree = next
-		if err := r.look(ctx, p); err != nil {
-			return err
-		}
 		select {
 		case to <- p:
 		case <-ctx.Done():
@@ -176,12 +182,9 @@ func (r *rebuild) look(ctx context.Context, p *passage) error {
 
 func (r *rebuild) lookAt(p *passage, i int) error {
 	e, envelope := &p.entries[i], &p.parsed[i]
-	if sha256.Sum256(e.Signature) != envelope.Sig {
-		return fmt.Errorf("%w: its signature is not the one that the envelope names", ErrIncompleteStore)
-	}
 	event, err := evidence.Parse(e.Payload)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrIncompleteStore, err)
 	}
 	if string(envelope.Log) != event.Log || envelope.Case != ledger.CaseID(event.Case) || string(envelope.Type) != string(evidence.EntryTypeOf(event)) {
 		return fmt.Errorf("%w: the payload is not of its envelope", ErrIncompleteStore)
@@ -204,6 +207,7 @@ func (r *rebuild) judge(p *passage) error {
 			return fmt.Errorf("entry %d: %w", p.entries[i].Seq, err)
 		}
 	}
+	p.lock = r.lock
 	if r.cfg.Signatures {
 		return r.verify(p)
 	}
@@ -213,11 +217,11 @@ func (r *rebuild) judge(p *passage) error {
 func (r *rebuild) judgeEntry(p *passage, i int) error {
 	e, envelope, event := &p.entries[i], p.parsed[i], p.events[i]
 	if err := r.chains.AddParsed(envelope, e.Leaf); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrIncompleteStore, err)
 	}
 	signer, err := r.signer(event)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrIncompleteStore, err)
 	}
 	if e.Seq == 0 && signer != r.cfg.Service {
 		return fmt.Errorf("the ledger enrols another service key, %s: bring the service_key that belongs to it", signer.Fingerprint())
@@ -232,7 +236,10 @@ func (r *rebuild) judgeEntry(p *passage, i int) error {
 		CaseSeq: envelope.CaseSeq, Time: evidence.TimeOf(envelope.Time.Std()),
 	})
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrIncompleteStore, err)
+	}
+	if b, ok := event.Body.(evidence.ServiceStarted); ok {
+		r.lock = objectstore.LockMode(b.Lock)
 	}
 	r.state.Save(changes)
 	r.state.Record(event.Case, digest.SHA256(e.Leaf), envelope.CaseSeq)
@@ -263,7 +270,7 @@ func (r *rebuild) verify(p *passage) error {
 		}
 		group.Go(func() error {
 			if err := identity.Verify(p.signers[i], identity.NamespaceEvent, e.Payload, e.Signature); err != nil {
-				return fmt.Errorf("entry %d: %w: %w", e.Seq, ErrSignature, err)
+				return fmt.Errorf("entry %d: %w: %w: %w", e.Seq, ErrIncompleteStore, ErrSignature, err)
 			}
 			return nil
 		})
@@ -277,13 +284,28 @@ func (r *rebuild) write(b *database.Bulk, p *passage) error {
 		return err
 	}
 	to := p.segment.To()
-	if err := errors.Join(b.SaveCheckpoint(to, p.segment.Checkpoint), b.SavePublished(p.row)); err != nil {
+	row, err := publishedRow(p.segment, object(roleEnvelopes, r.locked(p.objects[0], p.lock), p.sum),
+		object(rolePayloads, r.locked(p.objects[1], p.lock), digest.SHA256(p.segment.Payloads.SHA256)))
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(b.SaveCheckpoint(to, p.segment.Checkpoint), b.SavePublished(row)); err != nil {
 		return err
 	}
 	r.r.Entries, r.r.Checkpoint = to, p.segment.Checkpoint
 	r.r.Segments++
-	r.cfg.Progress(to, max(to, r.last))
+	r.cfg.Progress(to, max(to, r.starts[len(r.starts)-1]))
 	return nil
+}
+
+// locked gives an object as it is to be noted: with the lock that the store gave when it
+// was put. One that was lost since is for every audit to find.
+func (r *rebuild) locked(o objectstore.Object, was objectstore.LockMode) objectstore.Object {
+	if strictness[o.Lock] < strictness[was] {
+		r.r.Unlocked++
+		o.Lock = was
+	}
+	return o
 }
 
 // finish writes the state that all entries led to, and what others signed.
@@ -311,12 +333,12 @@ func (r *rebuild) finish(ctx context.Context, b *database.Bulk) error {
 	return r.restoreProofs(ctx, b.Tx)
 }
 
-// continues demands that the store holds what was signed last.
+// continues holds the entries against what was signed last. Entries that were signed and
+// not published are lost; those before them are true.
 func (r *rebuild) continues(tx *database.Tx) error {
 	last := r.cfg.Signed
-	if last.Size > r.r.Entries {
-		return fmt.Errorf("%w: %d entries were signed, %d were published; those between are lost, and the signer goes on with none before them",
-			ErrIncompleteStore, last.Size, r.r.Entries)
+	if r.r.Lost = max(last.Size-r.r.Entries, 0); r.r.Lost > 0 {
+		return nil
 	}
 	root, err := ledger.RootAt(last.Size, tx.Hashes())
 	if err == nil && last.Size > 0 && root != last.Root {
@@ -348,7 +370,7 @@ func (r *rebuild) restoreProofs(ctx context.Context, tx *database.Tx) error {
 				data, err = r.s.readWhole(ctx, o)
 			}
 			if err == nil {
-				err = kind.restore(o, data)
+				err = kind.restore(r.locked(o, r.lock), data)
 			}
 			if err != nil { // it proves more, and nothing rests on it
 				r.tell("object %s was not taken: %v", o.Key, err)

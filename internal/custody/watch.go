@@ -121,6 +121,8 @@ type Stats struct {
 	MaxUnpublished  int64         // no more entries are taken then
 	OldestWaits     time.Duration // for how long the first of them has waited
 	PublishFailures int64         // tries that did not put a segment
+	PublishWithin   time.Duration // for which an entry waits for others
+	Foreign         int64         // objects met where the next segment goes that the ledger's key did not sign
 }
 
 // Stats tells what the service has done since its start.
@@ -129,7 +131,7 @@ func (s *Service) Stats() Stats {
 	stats := Stats{
 		Entries: s.newest.size(), Appends: s.counters.appends.Load(), Received: s.counters.received.Load(),
 		ReadBack: s.counters.readBack.Load(), Published: size, MaxUnpublished: s.cfg.MaxUnpublished,
-		PublishFailures: s.publisher.failures.Load(), Audit: s.auditStats(),
+		PublishFailures: s.publisher.failures.Load(), PublishWithin: s.cfg.PublishWithin, Foreign: s.publisher.foreign.Load(), Audit: s.auditStats(),
 		Anchored: s.anchors.size.Load(), AnchoredAt: s.anchors.at.Load(),
 		AnchorsPending: s.anchors.pending.Load(), AnchorsFailed: s.anchors.failed.Load(),
 	}

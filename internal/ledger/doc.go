@@ -132,7 +132,10 @@
 //
 // Payloads come first and their segment second, so a segment never names what is not
 // there. Payloads that no segment names are left by an interruption between the two;
-// then the segment names its own "payload-N-2", or -3, up to -9.
+// then the segment names its own "payload-N-2", or -3, and so on. Where an object lies
+// under the name of a segment that is none of the ledger's (whoever may only write to the
+// store can put one there), the segment is "ledger-N-2", or -3, and so on: readers take
+// the first that holds.
 //
 // # Tiles
 //

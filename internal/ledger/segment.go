@@ -131,7 +131,7 @@ func parseSegment(b []byte) (Segment, error) {
 }
 
 // maxPayloadsLine is the length of the longest third line.
-const maxPayloadsLine = len("payloads ") + len(payloadsPrefix) + numberDigits + len("-9 ") + len("16777216 ") + 64
+const maxPayloadsLine = len("payloads ") + len(payloadsPrefix) + numberDigits + len("-999999 ") + len("16777216 ") + 64
 
 func parsePayloadsLine(line []byte, from int64) (SegmentPayloads, error) {
 	fields := strings.Split(string(line), " ")
@@ -279,51 +279,46 @@ func (r *segmentReader) counted(word string) ([]byte, error) {
 	return data, nil
 }
 
-// SegmentKey is the key of the segment whose first entry has that number.
-func SegmentKey(from int64) string { return fmt.Sprintf("%s%0*d", segmentPrefix, numberDigits, from) }
+// SegmentKey is the n-th name, from 1 to MaxNames, of the segment whose first entry has
+// that number. Another than the first is used where a stranger's object has that.
+func SegmentKey(from int64, n int) string { return formatKey(segmentPrefix, from, n) }
 
 // ParseSegmentKey reads what SegmentKey writes.
-func ParseSegmentKey(key string) (from int64, ok bool) { return parseKey(key, segmentPrefix) }
+func ParseSegmentKey(key string) (from int64, n int, ok bool) { return parseKey(key, segmentPrefix) }
 
-// PayloadsKey is the n-th name, from 1 to 9, of the payloads of the segment whose first
-// entry has that number. The first one is taken where a process ended after its
-// payloads were put and before their segment was: then the next one is used.
-func PayloadsKey(from int64, n int) string {
-	key := fmt.Sprintf("%s%0*d", payloadsPrefix, numberDigits, from)
+// PayloadsKey is the n-th name, from 1 to MaxNames, of the payloads of the segment whose
+// first entry has that number. Another than the first is used where that is taken: a
+// process ended after its payloads were put and before their segment was.
+func PayloadsKey(from int64, n int) string { return formatKey(payloadsPrefix, from, n) }
+
+// ParsePayloadsKey reads what PayloadsKey writes.
+func ParsePayloadsKey(key string) (from int64, n int, ok bool) { return parseKey(key, payloadsPrefix) }
+
+// MaxNames is how many names an object of a segment can have: whoever may write to the
+// store would have to take as many, to stop a ledger.
+const MaxNames = 999_999
+
+func formatKey(prefix string, from int64, n int) string {
+	key := fmt.Sprintf("%s%0*d", prefix, numberDigits, from)
 	if n > 1 {
 		key += "-" + strconv.Itoa(n)
 	}
 	return key
 }
 
-// ParsePayloadsKey reads what PayloadsKey writes.
-func ParsePayloadsKey(key string) (from int64, n int, ok bool) {
-	n = 1
-	if len(key) == len(payloadsPrefix)+numberDigits+2 {
-		if n = int(key[len(key)-1] - '0'); n < 2 || n > MaxPayloadsNames || key[len(key)-2] != '-' {
-			return 0, 0, false
-		}
-		key = key[:len(key)-2]
-	}
-	from, ok = parseKey(key, payloadsPrefix)
-	if !ok {
+func parseKey(key, prefix string) (from int64, n int, ok bool) {
+	text, ok := strings.CutPrefix(key, prefix)
+	if !ok || len(text) < numberDigits {
 		return 0, 0, false
 	}
-	return from, n, true
-}
-
-// MaxPayloadsNames is how many names PayloadsKey gives.
-const MaxPayloadsNames = 9
-
-func parseKey(key, prefix string) (int64, bool) {
-	digits, ok := strings.CutPrefix(key, prefix)
-	if !ok || len(digits) != numberDigits {
-		return 0, false
+	if from, err := strconv.ParseInt(text[:numberDigits], 10, 64); err == nil && from >= 0 && from <= MaxInt {
+		n = 1
+		if suffix, more := strings.CutPrefix(text[numberDigits:], "-"); more {
+			n, _ = strconv.Atoi(suffix)
+		}
+		if n >= 1 && n <= MaxNames && formatKey(prefix, from, n) == key {
+			return from, n, true
+		}
 	}
-	text := strings.TrimLeft(digits, "0")
-	if text == "" {
-		text = "0"
-	}
-	n, err := parseInt(text)
-	return n, err == nil
+	return 0, 0, false
 }

@@ -117,20 +117,20 @@ func TestParseSegmentRefuses(t *testing.T) {
 
 func TestSegmentKeys(t *testing.T) {
 	for key, want := range map[string]string{
-		SegmentKey(0): "ledger-0000000000000000", SegmentKey(MaxInt): "ledger-9007199254740991",
-		PayloadsKey(7, 1): "payload-0000000000000007", PayloadsKey(7, MaxPayloadsNames): "payload-0000000000000007-9",
+		SegmentKey(0, 1): "ledger-0000000000000000", SegmentKey(MaxInt, 1): "ledger-9007199254740991", SegmentKey(3, 12): "ledger-0000000000000003-12",
+		PayloadsKey(7, 1): "payload-0000000000000007", PayloadsKey(7, MaxNames): "payload-0000000000000007-999999",
 	} {
 		if key != want {
 			t.Errorf("key %s, want %s", key, want)
 		}
 	}
-	for _, key := range []string{SegmentKey(0), SegmentKey(42), PayloadsKey(42, 1), PayloadsKey(0, 2), "ledger-42", "ledger-9999999999999999", "payload-0000000000000007-1", "payload-0000000000000007-", "payload-0000000000000007-10", "ledger-000000000000000a"} {
-		from, isSegment := ParseSegmentKey(key)
+	for _, key := range []string{SegmentKey(0, 1), SegmentKey(42, 1), SegmentKey(42, 10), PayloadsKey(42, 1), PayloadsKey(0, 2), "ledger-42", "ledger-9999999999999999", "payload-0000000000000007-1", "payload-0000000000000007-", "payload-0000000000000007-02", "payload-0000000000000007-+2", "payload-0000000000000007-1000000", "ledger--000000000000007", "ledger-000000000000000a"} {
+		from, m, isSegment := ParseSegmentKey(key)
 		first, n, isPayloads := ParsePayloadsKey(key)
-		if isSegment && SegmentKey(from) != key || isPayloads && PayloadsKey(first, n) != key {
+		if isSegment && SegmentKey(from, m) != key || isPayloads && PayloadsKey(first, n) != key {
 			t.Errorf("%s: reads as %d, %d", key, from, first)
 		}
-		if good := len(key) > 10 && strings.Contains("ledger-0000000000000042 payload-0000000000000042 ledger-0000000000000000 payload-0000000000000000-2", key); good != (isSegment || isPayloads) {
+		if good := len(key) > 10 && strings.Contains("ledger-0000000000000042 ledger-0000000000000042-10 payload-0000000000000042 ledger-0000000000000000 payload-0000000000000000-2", key); good != (isSegment || isPayloads) {
 			t.Errorf("%s: segment %v, payloads %v", key, isSegment, isPayloads)
 		}
 	}
