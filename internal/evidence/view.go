@@ -63,8 +63,8 @@ type Memory struct {
 	order      []identity.Principal
 	cases      map[CaseID]Case
 	references map[Name]CaseID
-	exhibits   map[exhibitID]Exhibit
-	labels     map[exhibitID]Name // by the label in lower case
+	exhibits   map[exhibitID]Exhibit // by the label in lower case: only one may have it
+	twins      map[exhibitID]Exhibit // by the label, those that may not
 	intakes    map[uuid.UUID]Intake
 	copies     map[CopyID]Copy
 	findings   map[findingID]Finding
@@ -76,6 +76,10 @@ type Memory struct {
 type exhibitID struct {
 	c     CaseID
 	label Name
+}
+
+func folded(c CaseID, label Name) exhibitID {
+	return exhibitID{c, Name(strings.ToLower(string(label)))}
 }
 
 type findingID struct {
@@ -92,7 +96,7 @@ type erasureID struct {
 func NewMemory() *Memory {
 	return &Memory{
 		people: map[identity.Principal]Person{}, cases: map[CaseID]Case{}, references: map[Name]CaseID{},
-		exhibits: map[exhibitID]Exhibit{}, labels: map[exhibitID]Name{}, intakes: map[uuid.UUID]Intake{}, copies: map[CopyID]Copy{},
+		exhibits: map[exhibitID]Exhibit{}, twins: map[exhibitID]Exhibit{}, intakes: map[uuid.UUID]Intake{}, copies: map[CopyID]Copy{},
 		findings: map[findingID]Finding{}, erasures: map[erasureID]Erasure{}, entries: map[CaseID]map[digest.SHA256]int64{}, lengths: map[CaseID]int64{},
 	}
 }
@@ -131,12 +135,16 @@ func (m *Memory) CaseByReference(ref Name) (Case, error) {
 
 // Exhibit implements [View].
 func (m *Memory) Exhibit(c CaseID, label Name) (Exhibit, error) {
-	return get(m.exhibits, exhibitID{c, label})
+	if x, ok := m.exhibits[folded(c, label)]; ok && x.Label == label {
+		return x, nil
+	}
+	return get(m.twins, exhibitID{c, label})
 }
 
 // Alike implements [View].
 func (m *Memory) Alike(c CaseID, label Name) (Name, error) {
-	return get(m.labels, exhibitID{c, Name(strings.ToLower(string(label)))})
+	x, err := get(m.exhibits, folded(c, label))
+	return x.Label, err
 }
 
 // Intake implements [View].
@@ -221,8 +229,12 @@ func (m *Memory) Save(ch Changes) {
 		m.references[c.Reference] = c.ID
 	}
 	for _, x := range ch.Exhibits {
-		m.exhibits[exhibitID{x.Case, x.Label}] = x
-		m.labels[exhibitID{x.Case, Name(strings.ToLower(string(x.Label)))}] = x.Label
+		id := folded(x.Case, x.Label)
+		if first, taken := m.exhibits[id]; taken && first.Label != x.Label {
+			m.twins[exhibitID{x.Case, x.Label}] = x
+			continue
+		}
+		m.exhibits[id] = x
 	}
 	for _, i := range ch.Intakes {
 		m.intakes[i.Intake] = i
@@ -260,8 +272,17 @@ func (m *Memory) Nouns() Nouns {
 				}
 			}
 		},
-		Cases: maps.Values(m.cases), Exhibits: maps.Values(m.exhibits), Intakes: maps.Values(m.intakes),
-		Copies: maps.Values(m.copies), Findings: maps.Values(m.findings), Erasures: maps.Values(m.erasures),
+		Cases: maps.Values(m.cases), Exhibits: func(yield func(Exhibit) bool) {
+			for _, exhibits := range []map[exhibitID]Exhibit{m.exhibits, m.twins} {
+				for _, x := range exhibits {
+					if !yield(x) {
+						return
+					}
+				}
+			}
+		},
+		Intakes: maps.Values(m.intakes),
+		Copies:  maps.Values(m.copies), Findings: maps.Values(m.findings), Erasures: maps.Values(m.erasures),
 	}
 }
 
@@ -269,7 +290,7 @@ func (m *Memory) Nouns() Nouns {
 func (m *Memory) All() Changes {
 	n := m.Nouns()
 	return Changes{
-		People: collect(n.People, len(m.people)), Cases: collect(n.Cases, len(m.cases)), Exhibits: collect(n.Exhibits, len(m.exhibits)),
+		People: collect(n.People, len(m.people)), Cases: collect(n.Cases, len(m.cases)), Exhibits: collect(n.Exhibits, len(m.exhibits)+len(m.twins)),
 		Intakes: collect(n.Intakes, len(m.intakes)), Copies: collect(n.Copies, len(m.copies)), Findings: collect(n.Findings, len(m.findings)),
 		Erasures: collect(n.Erasures, len(m.erasures)),
 	}
