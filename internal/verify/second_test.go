@@ -1,10 +1,13 @@
 package verify_test
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -14,14 +17,10 @@ import (
 // program is verify.py, the second verifier.
 func program() string { return filepath.Join("..", "bundle", "verify.py") }
 
-// second has verify.py judge a bundle: a zip or its directory.
+// second has verify.py judge a bundle, a zip or its directory, as a reader of it would.
 func second(t *testing.T, path string, policy *verify.Policy) (verify.Verdict, string) {
 	t.Helper()
-	argv := []string{"-I", program(), path}
-	if policy != nil {
-		argv = append(argv, policy.Key.String())
-	}
-	cmd := exec.CommandContext(t.Context(), "python3", argv...)
+	cmd := exec.CommandContext(t.Context(), "python3", append([]string{"-I"}, arguments(path, policy)...)...)
 	out, err := cmd.Output()
 	status := 0
 	if failed := (*exec.ExitError)(nil); errors.As(err, &failed) {
@@ -29,7 +28,21 @@ func second(t *testing.T, path string, policy *verify.Policy) (verify.Verdict, s
 	} else if err != nil {
 		t.Fatal(err)
 	}
-	lines := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
+	return judged(t, status, string(out))
+}
+
+// arguments are those of verify.py, its name before them.
+func arguments(path string, policy *verify.Policy) []string {
+	if policy == nil {
+		return []string{program(), path}
+	}
+	return []string{program(), path, policy.Key.String()}
+}
+
+// judged reads what verify.py said.
+func judged(t *testing.T, status int, out string) (verify.Verdict, string) {
+	t.Helper()
+	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
 	verdict := verify.Verdict(lines[len(lines)-1])
 	if want, ok := map[verify.Verdict]int{verify.Verified: 0, verify.Failed: 1, verify.Incomplete: 3}[verdict]; !ok || status != want {
 		t.Fatalf("exit status %d and\n%s", status, out)
@@ -37,7 +50,67 @@ func second(t *testing.T, path string, policy *verify.Policy) (verify.Verdict, s
 	if verdict == verify.Failed && len(lines) == 1 {
 		t.Error("failed without a finding")
 	}
-	return verdict, string(out)
+	return verdict, out
+}
+
+// forked is a Python that has imported what verify.py imports, and runs it in a process of
+// its own for every line of arguments: to start it anew takes longer than most bundles.
+const forked = `import hashlib, json, os, pathlib, struct, sys, zipfile
+code = compile(open(sys.argv[1]).read(), sys.argv[1], "exec")
+for line in sys.stdin:
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.dup2(write, 1)
+        sys.argv = json.loads(line)
+        exec(code, {"__name__": "__main__"})
+        sys.exit()
+    os.close(write)
+    with open(read, "rb") as out: text = out.read()
+    print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), text.decode()]), flush=True)`
+
+// python is one of them.
+type python struct {
+	in  *json.Encoder
+	out *json.Decoder
+}
+
+// pythons that nobody uses. They end with the tests, when nobody writes to them any more.
+var pythons = make(chan *python, runtime.GOMAXPROCS(0))
+
+func startPython(t *testing.T) *python {
+	t.Helper()
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "python3", "-I", "-c", forked, program())
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return &python{json.NewEncoder(in), json.NewDecoder(out)}
+}
+
+// quickly is second, without a Python of its own.
+func quickly(t *testing.T, path string, policy *verify.Policy) (verify.Verdict, string) {
+	t.Helper()
+	var p *python
+	select {
+	case p = <-pythons:
+	default:
+		p = startPython(t)
+	}
+	var status int
+	var out string
+	if err := errors.Join(p.in.Encode(arguments(path, policy)), p.out.Decode(&[]any{&status, &out})); err != nil {
+		t.Fatal(err)
+	}
+	pythons <- p // no more tests run at once than there is room
+	return judged(t, status, out)
 }
 
 // unseen are the attacks that verify.py does not see, and why. All others it must see.
@@ -84,7 +157,7 @@ func agrees(t *testing.T, packed []byte, policy *verify.Policy, ours verify.Verd
 	if err := os.WriteFile(path, packed, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	theirs, out := second(t, path, policy)
+	theirs, out := quickly(t, path, policy)
 	if why := unseen[t.Name()]; why != "" {
 		if theirs == ours {
 			t.Errorf("verify.py agrees, though it is said: %s", why)
