@@ -35,7 +35,7 @@ func (o Options) workers() int {
 func Bundle(ctx context.Context, b *bundle.Bundle, o Options) (Report, error) {
 	j := &judge{
 		b: b, o: o, r: newReport(), replay: newReplay(), seqs: map[int64]bool{}, erasures: map[int64]*erasure{},
-		sources: map[evidence.CopyID]string{},
+		sources: map[evidence.CopyID]string{}, lacking: map[string]*lack{},
 	}
 	j.checkpoint()
 	j.witnesses()
@@ -91,6 +91,8 @@ type judge struct {
 	last     *entry // newest of the case
 	sources  map[evidence.CopyID]string
 	copies   map[evidence.CopyID]evidence.Copy
+	lacks    []*lack // in the order in which they were first stated
+	lacking  map[string]*lack
 }
 
 // checkpoint judges the checkpoint, its parts and the key that it is signed with.

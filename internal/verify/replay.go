@@ -193,13 +193,41 @@ func (j *judge) noteFacts(event evidence.Event) {
 		f = b.Facts
 	case evidence.ServiceStarted:
 		for _, m := range b.Missing {
-			j.r.note("when the service started on %s, its store was accepted without: %s", event.At, m)
+			j.noteLack(m, event.At)
 		}
 		return
 	default:
 		return
 	}
 	j.sources[evidence.CopyID{Case: event.Case, Exhibit: f.Exhibit, Number: f.Number}] = f.ReadSource
+}
+
+// A lack is what a store was accepted without, when the service started.
+type lack struct {
+	what        string
+	starts      int
+	first, last evidence.Time
+}
+
+// noteLack counts the starts that state the same: each states it again.
+func (j *judge) noteLack(what string, at evidence.Time) {
+	if l := j.lacking[what]; l != nil {
+		l.starts, l.last = l.starts+1, at
+		return
+	}
+	l := &lack{what, 1, at, at}
+	j.lacking[what] = l
+	j.lacks = append(j.lacks, l)
+}
+
+func (j *judge) noteLacks() {
+	for _, l := range j.lacks {
+		if l.starts == 1 {
+			j.r.note("when the service started on %s, its store was accepted without: %s", l.first, l.what)
+			continue
+		}
+		j.r.note("when the service started, %d times from %s to %s, its store was accepted without: %s", l.starts, l.first, l.last, l.what)
+	}
 }
 
 // endsHold checks what an export states of both chains.
@@ -226,6 +254,7 @@ func (r *replay) endsHold(e *entry, b evidence.CaseExported) bool {
 
 // ends judges where the bundle ends.
 func (j *judge) ends() {
+	j.noteLacks()
 	if text, err := j.b.ReadFile(bundle.SignersFile); err == nil && !bytes.Equal(text, j.signers) {
 		j.r.find(j.building(CodeSigners, evidence.CaseID{}), bundle.SignersFile, "is not what the entries enrol")
 	}
