@@ -33,11 +33,13 @@ func newErase(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "erase CASE ENTRY --authority TEXT --reason TEXT [--yes]",
 		Short: "Take what an entry says away, under authority, for ever",
-		Long: "erase takes the payload of an entry, by its number in the ledger (history shows it), out of the ledger. What is left\n" +
-			"of it are ids, labels, sizes and hashes; every text that somebody wrote in it is gone, from the entry and from what\n" +
-			"list and show tell. That it was erased, by whom, on which authority and why is an entry of its own, and everything\n" +
-			"still verifies; the signature of the erased entry can no longer be checked. It is refused while the case is under a\n" +
-			"legal hold.\n\n" + strings.ToUpper(beyond[:1]) + beyond[1:] + ".",
+		Long: "erase takes the payload of an entry, by its number in the ledger (history shows it), out of the\n" +
+			"ledger. What is left of it are ids, labels, sizes and hashes; every text that somebody wrote in it\n" +
+			"is gone, from the entry and from what list and show tell. That it was erased, by whom, on which\n" +
+			"authority and why is an entry of its own, and everything still verifies; the signature of the\n" +
+			"erased entry can no longer be checked. It is refused while the case is under a legal hold.\n\n" +
+			"Not reached are the store's copy of the ledger until its lock ends, tool logs and lists of files\n" +
+			"that were sealed, bundles that left, receipts and notes on people's machines, and backups.",
 		Example: "  custody-cli erase 2026-0042 17 --authority 'Court of Graz, 7 C 12/26' --reason 'names a person who is not concerned'",
 		Args:    cobra.ExactArgs(2),
 		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), a, args[0], args[1]) },
@@ -73,6 +75,9 @@ func (o eraseOptions) run(ctx context.Context, a *app, text, number string) erro
 	}
 	defer op.Close()
 	found, err := op.Erasable(ctx, path.Case, seq)
+	if errors.Is(err, evidence.ErrNotFound) {
+		return try(err, fmt.Sprintf("an entry goes by its number in the ledger: custody-cli history %s shows those of the case", path))
+	}
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/custodyd/custodyd/api"
 	"github.com/custodyd/custodyd/internal/bundle"
 	"github.com/custodyd/custodyd/internal/client"
 	"github.com/custodyd/custodyd/internal/evidence"
@@ -83,6 +84,9 @@ func (o exportOptions) run(ctx context.Context, a *app, text string) error {
 	partial, size, err := download(ctx, a, op, path.Case, client.ExportOptions{
 		Contents: contents, Pseudonymous: o.pseudonymous, Withheld: withheld,
 	}, o.output)
+	if p, ok := errors.AsType[*api.Problem](err); ok && p.Field == "withheld" {
+		return try(err, fmt.Sprintf("entries go by their numbers in the ledger: custody-cli history %s shows those of the case", path))
+	}
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -38,7 +39,11 @@ func newHoldCommand(a *app, verb, short, example string, body func(name evidence
 				return fmt.Errorf("--name: %w", err)
 			}
 			said := map[string]string{"place": "is under the hold " + name, "lift": "is no longer under the hold " + name}[verb]
-			return a.record(cmd.Context(), p.Case, body(hold, authority, reason), true, args[0], said)
+			err = a.record(cmd.Context(), p.Case, body(hold, authority, reason), true, args[0], said)
+			if errors.Is(err, evidence.ErrNotFound) {
+				return try(err, "see the case and the holds that it is under: custody-cli case show "+args[0])
+			}
+			return err
 		},
 	}
 	f := cmd.Flags()

@@ -44,7 +44,7 @@ func newBackup() *cobra.Command {
 			return printBackup(cmd.OutOrStdout(), b, asJSON)
 		},
 	}
-	s.dataFlags(cmd.Flags())
+	s.placeFlags(cmd.Flags())
 	cmd.Flags().StringVar(&to, "out", "", "directory of the backup, which must not be there (required)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print what was copied as JSON")
 	return cmd
@@ -64,7 +64,7 @@ type backupReport struct {
 func (s *settings) backup(ctx context.Context, to string) (r backupReport, err error) {
 	marker, err := readLimited(filepath.Join(s.data, markerFile), 4096)
 	if errors.Is(err, fs.ErrNotExist) {
-		return r, fmt.Errorf("%s: no custodyd data directory", s.data)
+		return r, fmt.Errorf("%s: no custodyd data directory; --data names that of the service, as for custodyd serve", s.data)
 	}
 	if err != nil {
 		return r, err

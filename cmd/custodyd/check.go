@@ -4,15 +4,19 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/custodyd/custodyd/internal/custody"
+	"github.com/custodyd/custodyd/internal/database"
 	"github.com/custodyd/custodyd/internal/objectstore"
+	"github.com/custodyd/custodyd/internal/signer"
 )
 
 func newCheck() *cobra.Command {
@@ -79,7 +83,17 @@ func printObservation(out io.Writer, o custody.Observation) {
 func (s *settings) checkLedger(ctx context.Context) []custody.Observation {
 	data, err := openExisting(ctx, s)
 	if err != nil {
-		return []custody.Observation{{Name: "data directory", Detail: err.Error(), Mend: "if the service is running, stop it first or ask its /readyz"}}
+		o := custody.Observation{Name: "data directory", Detail: err.Error()}
+		switch {
+		case errors.Is(err, signer.ErrGone):
+			o.Name, o.Mend = "signer", "start custodyd signer with --socket "+s.signer
+		case errors.Is(err, database.ErrLocked):
+			o.Mend = "the service is running: stop it first, or ask its /readyz"
+			if len(s.witnesses.texts) > 0 {
+				o.Mend += "; no witness is asked meanwhile, its /v1/server says how they stand"
+			}
+		}
+		return []custody.Observation{o}
 	}
 	witnesses, err := s.witnesses.endpoints()
 	if err != nil {
@@ -102,7 +116,14 @@ func (s *settings) checkLedger(ctx context.Context) []custody.Observation {
 func (s *settings) checkStore(ctx context.Context) []custody.Observation {
 	objects, err := openStore(ctx, s)
 	if err != nil {
-		return []custody.Observation{{Name: "store", Detail: err.Error(), Mend: "see that the store runs, is reached and takes these keys"}}
+		mend := "see that the store runs, is reached and takes these keys"
+		if errors.Is(err, objectstore.ErrInUse) {
+			mend = "the service is running: stop it first, or ask its /readyz"
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			mend = "see that --data names the service's directory"
+		}
+		return []custody.Observation{{Name: "store", Detail: err.Error(), Mend: mend}}
 	}
 	report, err := objects.Probe(ctx)
 	if err != nil {

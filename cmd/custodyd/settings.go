@@ -31,6 +31,7 @@ type settings struct {
 
 	ledgerRetainDays  int
 	payloadRetainDays int
+	publishWithin     time.Duration
 	maxUnpublished    int64
 
 	session    time.Duration
@@ -61,10 +62,15 @@ const (
 	envSecretKey = "CUSTODYD_S3_SECRET_KEY" //nolint:gosec // a name, not a secret
 )
 
-// data flags are those every command needs.
-func (s *settings) dataFlags(f *pflag.FlagSet) {
+// placeFlags are those every command needs.
+func (s *settings) placeFlags(f *pflag.FlagSet) {
 	f.StringVar(&s.data, "data", "", "directory of the ledger, the keys and, without S3, the objects (required)")
 	f.StringVar(&s.config, "config", "", "file of lines \"flag = value\"")
+}
+
+// dataFlags are those of who opens keys and store.
+func (s *settings) dataFlags(f *pflag.FlagSet) {
+	s.placeFlags(f)
 	f.StringVar(&s.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.IntVar(&s.workers, "workers", runtime.GOMAXPROCS(0), "cores to hash on")
@@ -118,7 +124,7 @@ func (s *settings) load(cmd *cobra.Command, args []string) error {
 	if s.data == "" {
 		faults = append(faults, errors.New("--data is missing: name the service's directory, new or existing"))
 	}
-	if s.workers < 1 || s.workers > 1024 {
+	if cmd.Flags().Lookup("workers") != nil && (s.workers < 1 || s.workers > 1024) {
 		faults = append(faults, fmt.Errorf("--workers %d: want 1 to 1024", s.workers))
 	}
 	if s.s3.Endpoint == "" && s.s3.Bucket != "" {
@@ -127,7 +133,9 @@ func (s *settings) load(cmd *cobra.Command, args []string) error {
 	if (s.tlsCert == "") != (s.tlsKey == "") {
 		faults = append(faults, errors.New("--tls-cert and --tls-key go together"))
 	}
-	faults = append(faults, s.checkSigner())
+	if cmd.Flags().Lookup("signer") != nil {
+		faults = append(faults, s.checkSigner())
+	}
 	if cmd.Flags().Lookup("listen") != nil {
 		faults = append(faults, s.checkServe())
 	}

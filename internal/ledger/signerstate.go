@@ -149,7 +149,7 @@ func openState(path string, key Hash) (_ *stateFile, err error) {
 		}
 	}()
 	if err := lockFile(f); err != nil {
-		return nil, fmt.Errorf("lock signer state: %w", err)
+		return nil, fmt.Errorf("lock %s: %w; is a service or a custodyd signer running with it already?", path, err)
 	}
 	content := make([]byte, stateSize+1)
 	n, err := f.ReadAt(content, 0)
