@@ -14,6 +14,10 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/custodyd/custodyd/internal/custody"
+	"github.com/custodyd/custodyd/internal/database"
+	"github.com/custodyd/custodyd/internal/ledger"
 )
 
 // version is set by the linker.
@@ -51,13 +55,23 @@ func run(ctx context.Context, args []string) int {
 		return exitInterrupted
 	}
 	fmt.Fprintln(os.Stderr, "custodyd:", err)
+	if integrity(err) {
+		return exitFinding
+	}
 	return exitError
+}
+
+// integrity reports whether a start, a service or a rebuild ended because something is not
+// as it was signed: a restart mends nothing, and whoever supervises has to call somebody.
+func integrity(err error) bool {
+	return isAny(err, custody.ErrRollback, custody.ErrIncompleteStore, custody.ErrDiscrepancy, database.ErrDamaged) ||
+		errors.As(err, new(*ledger.RefusalError))
 }
 
 const exitCodes = `
 Exit codes:
   0    ok
-  1    check or audit found something wrong
+  1    integrity: something is not as it was signed, or check or audit found something wrong
   2    usage or internal error
   130  interrupted`
 

@@ -1,11 +1,11 @@
 package main
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"time"
 
 	"github.com/spf13/pflag"
 
@@ -37,28 +37,48 @@ func (s *settings) checkPublish() error {
 	return errors.Join(faults...)
 }
 
-// keepNotes writes the signed notes of a conflict into files beside the data, which are
-// never written again, and names them in the error.
-func keepNotes(dir string, now time.Time, err error) error {
-	conflict := (*custody.ConflictError)(nil)
-	if !errors.As(err, &conflict) {
-		return err
-	}
-	stem := filepath.Join(dir, "conflict-"+now.UTC().Format("20060102T150405.000000Z")+"-")
-	for _, note := range []struct {
-		name, whose string
-		text        []byte
-	}{
-		{"ours", "ours", conflict.Ours}, {"theirs", "that of " + conflict.Who, conflict.Theirs},
-	} {
-		if note.text == nil {
-			continue
+// keepNotes writes the signed notes of all conflicts in an error into files beside the data,
+// and names them in the error. A file is named by what it holds and never written again:
+// however often a service is started, there is one of each.
+func keepNotes(dir string, err error) error {
+	kept := err
+	named := map[string]bool{}
+	for _, conflict := range conflicts(err) {
+		for _, note := range []struct {
+			name, whose string
+			text        []byte
+		}{
+			{"ours", "ours", conflict.Ours}, {"theirs", "that of " + conflict.Who, conflict.Theirs},
+		} {
+			sum := sha256.Sum256(note.text)
+			path := filepath.Join(dir, fmt.Sprintf("conflict-%x-%s", sum[:8], note.name))
+			if note.text == nil || named[path] {
+				continue
+			}
+			named[path] = true
+			if failed := writeNew(path, note.text, 0o600); failed != nil && !errors.Is(failed, fs.ErrExist) {
+				kept = errors.Join(kept, failed)
+				continue
+			}
+			kept = fmt.Errorf("%w\nthe signed checkpoint, %s, is kept in %s", kept, note.whose, path)
 		}
-		path := stem + note.name
-		if failed := writeNew(path, note.text, 0o600); failed != nil && !errors.Is(failed, fs.ErrExist) {
-			return errors.Join(err, failed)
-		}
-		err = fmt.Errorf("%w\nthe signed checkpoint, %s, is kept in %s", err, note.whose, path)
 	}
-	return err
+	return kept
+}
+
+// conflicts gives all that an error holds, such as those of several witnesses.
+func conflicts(err error) []*custody.ConflictError {
+	if c, ok := err.(*custody.ConflictError); ok { //nolint:errorlint // each level by itself
+		return []*custody.ConflictError{c}
+	}
+	var all []*custody.ConflictError
+	switch e := err.(type) { //nolint:errorlint // likewise
+	case interface{ Unwrap() error }:
+		all = conflicts(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			all = append(all, conflicts(one)...)
+		}
+	}
+	return all
 }

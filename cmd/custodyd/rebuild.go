@@ -34,7 +34,12 @@ func newRebuild() *cobra.Command {
 			"against its hash, and the law of custody are checked; the signatures of persons with\n" +
 			"--signatures. If anything is missing or different, it says what, and nothing is made.\n\n" +
 			"What was acknowledged after the newest segment was published is lost (see --max-unpublished);\n" +
-			"receipts name it. Uploads that were under way begin again. People sign in again.\n" + exitCodes,
+			"receipts name it. If a custodyd signer has signed such entries, it takes no others in their place:\n" +
+			"the ledger is made for audit and backup to read, is never served again, and the exit code is 1.\n" +
+			"Begin a new ledger then, with its own signer, --origin, directory and bucket.\n\n" +
+			"The files of a directory of objects that was copied lack the immutable attribute. It is told how\n" +
+			"many; give it again as root (chattr +i DIR/" + objectsPath + "/objects/*), or every audit finds them.\n" +
+			"Uploads that were under way begin again. People sign in again.\n" + exitCodes,
 		Example: "  custodyd rebuild --from-store --data /var/lib/custodyd-new --s3-endpoint s3.lab.example:9000 --s3-bucket evidence",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := s.load(cmd, args); err != nil {
@@ -148,14 +153,21 @@ func (s *settings) ledgerKey(ctx context.Context) (key ledger.VerifierKey, signe
 }
 
 func printRebuilt(out io.Writer, dir string, r custody.RebuildReport, asJSON bool) error {
+	var lost error
+	if r.Lost > 0 {
+		lost = errFindings
+	}
 	if asJSON {
 		e := json.NewEncoder(out)
 		e.SetIndent("", "  ")
-		return e.Encode(r)
+		return errors.Join(lost, e.Encode(r))
 	}
 	p := printer{out: out}
 	for _, note := range r.Notes {
 		p.line("note  %s", note)
+	}
+	if r.Unlocked > 0 {
+		p.line("note  %d objects of the ledger have lost the lock that they were put with; audit names them, and any of the evidence: see help rebuild", r.Unlocked)
 	}
 	p.line("%s: %d entries in %d segments, root %s", r.Origin, r.Entries, r.Segments, r.Root)
 	p.line("%d checkpoints with signatures of witnesses, %d rounds of time stamps, %d erased payloads that stay erased", r.Witnessed, r.Anchored, r.Erased)
@@ -164,6 +176,14 @@ func printRebuilt(out io.Writer, dir string, r custody.RebuildReport, asJSON boo
 	} else {
 		p.line("checked: envelopes, chains, tree, checkpoints, hashes, the law; not the signatures of persons (custodyd audit does)")
 	}
-	p.line("rebuilt in %s; if anything was acknowledged after entry %d, it had not been published and is lost", dir, r.Entries-1)
-	return p.err
+	if r.Lost == 0 {
+		p.line("rebuilt in %s; if anything was acknowledged after entry %d, it had not been published and is lost", dir, r.Entries-1)
+		return p.err
+	}
+	p.line("rebuilt in %s, to be read and not to be served:", dir)
+	p.line("WRONG  entries %d to %d were signed and never published: they are lost, and acknowledged to whoever has a receipt of them", r.Entries, r.Entries+r.Lost-1)
+	p.line("       the signer takes no others in their place, and is right: whoever has such a receipt would hold proof of two histories")
+	p.line("       read this ledger with custodyd audit, copy it with custodyd backup; its objects stay where they are")
+	p.line("       go on in a new one: custodyd signer with a new --state and --origin, custodyd serve with a new --data and bucket")
+	return errors.Join(lost, p.err)
 }

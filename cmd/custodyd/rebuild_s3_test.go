@@ -86,7 +86,7 @@ func TestRebuildFromS3(t *testing.T) {
 	}
 	p.serve(fresh)()
 	// The database that was lost comes back, and everything of it with it: the bucket is ahead.
-	if code, _, stderr = p.run("serve", "--data", old, "--listen", "127.0.0.1:0"); code != exitError || !strings.Contains(stderr, "rebuild --from-store") {
+	if code, _, stderr = p.run("serve", "--data", old, "--listen", "127.0.0.1:0"); code != exitFinding || !strings.Contains(stderr, "rebuild --from-store") {
 		t.Errorf("the old one is served: exit %d: %s", code, cmp.Or(stderr, "nothing said"))
 	}
 	kept, err := filepath.Glob(filepath.Join(old, "conflict-*"))

@@ -66,6 +66,13 @@ func TestRebuildCommand(t *testing.T) {
 	if r.Entries != 4 || r.Entries != entries(t, fresh) || r.Notes == nil {
 		t.Errorf("rebuilt %+v", r)
 	}
+	if r.Unlocked > 0 { // the copy has lost the immutable attribute
+		if code, stdout, _ = p.run("audit", "--data", fresh); code != exitFinding || !strings.Contains(stdout, "chattr +i") {
+			t.Errorf("audit of a copy: exit %d: %s", code, stdout)
+		}
+		must(t, exec.CommandContext(t.Context(), "chattr", "-R", "+i", filepath.Join(fresh, objectsPath, "objects")).Run())
+		must(t, exec.CommandContext(t.Context(), "chattr", "-i", filepath.Join(fresh, objectsPath, "objects")).Run())
+	}
 	if code, stdout, _ = p.run("audit", "--data", fresh, "--contents"); code != exitOK {
 		t.Errorf("audit: exit %d: %s", code, stdout)
 	}
@@ -114,7 +121,7 @@ func TestBackup(t *testing.T) {
 	// What was recorded since is known to the signer, and to the store.
 	p.serve(dir)()
 	carry(t, dir, copied, keyFile, stateFile, serviceFile, serviceFile+".pub", objectsPath)
-	if code, _, stderr = p.run("serve", "--data", copied, "--listen", "127.0.0.1:0"); code != exitError || !strings.Contains(stderr, "were signed") {
+	if code, _, stderr = p.run("serve", "--data", copied, "--listen", "127.0.0.1:0"); code != exitFinding || !strings.Contains(stderr, "were signed") {
 		t.Errorf("the signer lets it go on: exit %d: %s", code, stderr)
 	}
 	skey, err := os.ReadFile(filepath.Join(dir, keyFile))
@@ -131,9 +138,11 @@ func TestBackup(t *testing.T) {
 	signer, err := ledger.RestoreSigner(filepath.Join(copied, stateFile), strings.TrimSpace(string(skey)), note)
 	must(t, err)
 	must(t, signer.Close())
-	code, _, stderr = p.run("serve", "--data", copied, "--listen", "127.0.0.1:0")
-	if code != exitError || !strings.Contains(stderr, "rebuild --from-store") || !strings.Contains(stderr, "is kept in") {
-		t.Errorf("the store lets it go on: exit %d: %s", code, stderr)
+	for range 3 { // as often as a supervisor likes
+		code, _, stderr = p.run("serve", "--data", copied, "--listen", "127.0.0.1:0")
+		if code != exitFinding || !strings.Contains(stderr, "rebuild --from-store") || !strings.Contains(stderr, "is kept in") {
+			t.Errorf("the store lets it go on: exit %d: %s", code, stderr)
+		}
 	}
 	notes, err := filepath.Glob(filepath.Join(copied, "conflict-*"))
 	must(t, err)

@@ -61,7 +61,7 @@ func TestSelfAudit(t *testing.T) {
 		t.Errorf("the service said:\n%s", said)
 	}
 	code, _, stderr := s.run("serve", "--data", s.dir, "--listen", "127.0.0.1:0")
-	if code != exitError || !strings.Contains(stderr, "database is damaged") {
+	if code != exitFinding || !strings.Contains(stderr, "database is damaged") {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
 }

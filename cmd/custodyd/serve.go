@@ -96,7 +96,7 @@ func (s *settings) serve(ctx context.Context, out io.Writer) (err error) {
 		LedgerRetainDays: s.ledgerRetainDays, PayloadRetainDays: s.payloadRetainDays, MaxUnpublished: s.maxUnpublished,
 	})
 	if err != nil {
-		return keepNotes(s.data, time.Now(), err)
+		return keepNotes(s.data, err)
 	}
 	defer func() {
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.drain)
@@ -151,7 +151,7 @@ func (s *settings) answer(ctx context.Context, out io.Writer, log *slog.Logger, 
 	go func() { // the notes of an alarm are evidence; reading goes on
 		select {
 		case <-service.Alarmed():
-			log.Error("ALARM", "cause", keepNotes(s.data, time.Now(), service.Alarm()))
+			log.Error("ALARM", "cause", keepNotes(s.data, service.Alarm()))
 		case <-ctx.Done():
 		}
 	}()

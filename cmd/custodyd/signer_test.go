@@ -183,9 +183,21 @@ func TestSeparateSigner(t *testing.T) {
 	must(t, record(ctx, l.desk, exhibit("later")))
 	s.kill()
 	swap(t, s.dir, older)
-	want(exitError, "not a continuation of what was signed", there...)
+	want(exitFinding, "not a continuation of what was signed", there...)
 	want(exitFinding, "rolled-back", "audit", "--data", s.dir, "--signer", g.socket)
 	swap(t, s.dir, older)
+
+	// Database and the last segment are lost: what is left is read, and never served.
+	lost := filepath.Join(t.TempDir(), "lost")
+	carry(t, s.dir, lost, serviceFile, serviceFile+".pub", objectsPath)
+	unlock(lost)
+	segments, err := filepath.Glob(filepath.Join(lost, objectsPath, "objects", "ledger-*"))
+	must(t, err)
+	must(t, os.Remove(slices.Max(segments)))
+	want(exitFinding, "were signed and never published", "rebuild", "--from-store", "--data", lost, "--signer", g.socket)
+	want(exitFinding, "rolled-back", "audit", "--data", lost, "--signer", g.socket)
+	want(exitFinding, "were signed", "serve", "--data", lost, "--listen", "127.0.0.1:0", "--signer", g.socket)
+	want(exitOK, "copied to", "backup", "--data", lost, "--out", lost+"-copy")
 
 	// The signer goes while somebody waits, and does not come back: nothing is said
 	// that is not signed, and nothing is lost.
@@ -213,7 +225,7 @@ func TestSeparateSigner(t *testing.T) {
 	// Another key in its place, and the key where it was before.
 	g.kill()
 	other.up()
-	want(exitError, "the database belongs to", there...)
+	want(exitFinding, "the database belongs to", there...)
 	other.kill()
 	g.up()
 	want(exitError, "this is not a new ledger", "serve", "--data", filepath.Join(t.TempDir(), "new"), "--listen", "127.0.0.1:0", "--signer", g.socket)

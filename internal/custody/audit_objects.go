@@ -133,7 +133,11 @@ func (n *named) compare(now objectstore.Object, err error) {
 		n.find(CodeObjectSize, "has %d bytes, the entry says %d", now.Size, n.Size)
 	}
 	if strictness[now.Lock] < strictness[objectstore.LockMode(n.Lock)] {
-		n.find(CodeObjectLock, "has the lock %s, the entry says %s", now.Lock, n.Lock)
+		next := ""
+		if n.Lock == string(objectstore.LockDirectory) {
+			next = ": somebody made it writable, or it was copied here without its immutable attribute, which root gives again (chattr +i on the file)"
+		}
+		n.find(CodeObjectLock, "has the lock %s, the entry says %s%s", now.Lock, n.Lock, next)
 	}
 	if n.RetainUntil != nil && now.RetainUntil.Before(n.RetainUntil.Time()) {
 		n.find(CodeObjectRetention, "is locked until %s, the entry says %s", evidence.TimeOf(now.RetainUntil), n.RetainUntil)

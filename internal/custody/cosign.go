@@ -243,8 +243,8 @@ func (s *Service) witnessLoop() {
 			case <-s.ctx.Done():
 			}
 		}
-		if conflict, ok := errors.AsType[*ConflictError](err); ok {
-			s.alarm(conflict)
+		if err != nil { // of one of them, or of several
+			s.alarm(err)
 			return
 		}
 	}

@@ -308,10 +308,10 @@ func TestRebuildRefuses(t *testing.T) {
 			t.Errorf("rebuilt with another service key: %v", err)
 		}
 	})
-	t.Run("signer ahead", func(t *testing.T) {
+	t.Run("signer of another history", func(t *testing.T) {
 		victim := bare(t, l.dir)
-		_, err := victim.rebuild(func(c *custody.RebuildConfig) { c.Signed = ledger.Checkpoint{Origin: origin, Size: 1000} })
-		wantErr(t, err, custody.ErrIncompleteStore)
+		_, err := victim.rebuild(func(c *custody.RebuildConfig) { c.Signed = ledger.Checkpoint{Origin: origin, Size: 3} })
+		wantErr(t, err, custody.ErrRollback)
 	})
 	t.Run("another ledger key", func(t *testing.T) {
 		victim := bare(t, l.dir)
@@ -327,6 +327,63 @@ func alter(path, old, new string) error {
 		return err
 	}
 	return errors.Join(os.Chmod(path, 0o600), os.WriteFile(path, bytes.Replace(data, []byte(old), []byte(new), 1), 0o600))
+}
+
+// TestRebuildLost: what was signed and not published is lost, with a number. What lies
+// before it is there to be read, and not gone on with.
+func TestRebuildLost(t *testing.T) {
+	l := newLab(t)
+	l.openCase()
+	l.published()
+	published := l.Stats().Entries
+	l.store.setLedger(true)
+	l.store.setFail(func(p point) bool { return p.Method == "Put" })
+	l.record("custodian1", theCase, exhibit("E-002"))
+	l.record("custodian1", theCase, exhibit("E-003"))
+	l.down()
+	lost := bare(t, l.dir)
+	l.files()
+	last := l.signer.Last()
+	l.closeFiles()
+	r, err := lost.rebuild(func(c *custody.RebuildConfig) { c.Signed = last })
+	must(t, err)
+	if r.Entries != published || r.Lost != 2 || r.Unlocked != 0 {
+		t.Errorf("%+v of %d", r, published)
+	}
+	bring(t, l.dir, lost.dir, "signer") // it remembers
+	wantErr(t, lost.open(lost.files()), custody.ErrRollback)
+	report := (&vault{dir: lost.dir}).audit(t, nil)
+	if len(report.Findings) != 1 || report.Findings[0].Code != "rolled-back" || report.Entries != published {
+		t.Errorf("%d entries: %v", report.Entries, report.Findings)
+	}
+}
+
+// TestRebuildUnlocked: a lock that was lost on the way is told, and found by every audit
+// until it is there again.
+func TestRebuildUnlocked(t *testing.T) {
+	l := newLab(t)
+	l.openCase()
+	l.down()
+	keys := l.segmentKeys()
+	again := bare(t, l.dir)
+	for _, key := range []string{keys[0], keys[len(keys)-1]} {
+		must(t, os.Chmod(again.path("objects", "objects", key), 0o600))
+	}
+	r, err := again.rebuild(nil)
+	must(t, err)
+	if r.Unlocked != 2 {
+		t.Errorf("%+v", r)
+	}
+	audit := func() []verify.Finding { return (&vault{dir: again.dir}).audit(t, nil).Findings }
+	if found := audit(); len(found) != 2 || found[0].Code != custody.CodeObjectLock || !strings.Contains(found[0].Detail, "chattr +i") {
+		t.Errorf("%v", found)
+	}
+	for _, key := range []string{keys[0], keys[len(keys)-1]} {
+		must(t, os.Chmod(again.path("objects", "objects", key), 0o400))
+	}
+	if found := audit(); len(found) != 0 {
+		t.Errorf("%v", found)
+	}
 }
 
 // TestUnpublishedUnwitnessed: what the store does not have is not cosigned, nor does an

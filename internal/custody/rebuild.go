@@ -90,7 +90,7 @@ type rebuild struct {
 	state    *evidence.Memory
 	chains   *ledger.Checker
 	lock     objectstore.LockMode // that the store gave, as the service noted at its last start
-	residues map[int64][]byte // payloads that lay in the store as what an erasure leaves
+	residues map[int64][]byte     // payloads that lay in the store as what an erasure leaves
 }
 
 // passage is a segment on its way from the store into the database.
