@@ -21,6 +21,9 @@ func (s *Service) Record(ctx context.Context, c Caller, payload, signature []byt
 	if err != nil {
 		return Recorded{}, err
 	}
+	if event.IsErased() {
+		return Recorded{}, &evidence.FieldError{Field: "salt", Problem: "is that of what was erased"}
+	}
 	if event.Log != string(s.origin) {
 		return Recorded{}, &evidence.FieldError{Field: "log", Problem: fmt.Sprintf("is not this ledger, %s", s.origin)}
 	}

@@ -138,7 +138,7 @@ func (b CopyIssued) follows(f *frame, i Intake) error {
 		return f.forbid(subject, "a %s copy is not issued", i.Class)
 	case i.By != f.event.Actor:
 		return f.forbid(subject, "only %s, who requested it, may issue it", i.By)
-	case b.Of != i.Of, b.To != i.To, !sameText(b.Purpose, i.Purpose):
+	case b.Of != i.Of, b.To != i.To, !f.sameText(b.Purpose, i.Purpose):
 		return field("body", "of, to and purpose are not those of the request")
 	}
 	return b.agree()

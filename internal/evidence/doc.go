@@ -90,8 +90,11 @@
 // reference or a label.) The nouns lose the texts with the entry: the state then is what a
 // replay comes to that reads the residue in the entry's place.
 //
-// Only entries of type event are erased: people, exports and erasures stay, and an entry
-// without a text in it has nothing to erase. The service holds the residue against the
+// Only entries of type event that a person signed are erased: people, exports, erasures and
+// what the service records stay, and an entry without a text in it has nothing to erase. So
+// a finding cannot be erased in the guise of something else, for a signature shows whose it
+// is. The text "[erased]" and that salt stand together in a residue and in nothing that is
+// recorded. The service holds the residue against the
 // payload before it records the erasure. Later nobody can: that the residue says the truth
 // of what is gone rests on that check and on who signed it.
 //

@@ -66,7 +66,14 @@ func (e Event) Encode() ([]byte, error) {
 	if err := e.check(); err != nil {
 		return nil, err
 	}
-	return e.encode()
+	payload, err := e.encode()
+	if err != nil {
+		return nil, err
+	}
+	if err := e.genuine(payload); err != nil {
+		return nil, err
+	}
+	return payload, nil
 }
 
 func (e Event) encode() ([]byte, error) {
@@ -105,10 +112,17 @@ func Parse(payload []byte) (Event, error) {
 	if !utf8.Valid(payload) {
 		return Event{}, field("payload", "is not UTF-8")
 	}
-	if e, ok := quick(payload); ok {
-		return e, nil
+	e, ok := quick(payload)
+	if !ok {
+		var err error
+		if e, err = carefully(payload); err != nil {
+			return Event{}, err
+		}
 	}
-	return carefully(payload)
+	if err := e.genuine(payload); err != nil {
+		return Event{}, err
+	}
+	return e, nil
 }
 
 // carefully is Parse for any payload.

@@ -1,11 +1,13 @@
 package evidence
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"slices"
 
 	"github.com/custodyd/custodyd/internal/digest"
+	"github.com/custodyd/custodyd/internal/identity"
 )
 
 // Erased stands where a text was.
@@ -23,85 +25,105 @@ var ErrNothingToErase = errors.New("there is nothing to erase in it")
 // salt. What the state is folded from stays: ids, references, labels and numbers,
 // principals, sizes, digests, objects, times of the clocks. The residue of a residue is
 // the same. ErrNothingToErase, where there is no text, or none can be erased: people,
-// exports and erasures stay what they are.
+// exports and erasures stay what they are, and so does what the service records, whose
+// words are its own.
 func Residue(e Event) (Event, error) {
-	if EntryTypeOf(e) != EventEntry || e.Case.IsZero() {
+	if EntryTypeOf(e) != EventEntry || e.Case.IsZero() || e.Actor == identity.Service {
 		return Event{}, ErrNothingToErase
 	}
-	body, texts := blank(e.Body)
-	if texts == 0 {
+	found := 0
+	e.Body = texts(e.Body, func(t *string) {
+		*t = Erased
+		found++
+	})
+	if found == 0 {
 		return Event{}, ErrNothingToErase
 	}
-	e.Body, e.Salt = body, erasedSalt
+	e.Salt = erasedSalt
 	return e, nil
 }
 
-// blank is the table of what can be erased: it gives the body without its texts, and
-// how many those were. A body without a row has none.
-func blank(body Body) (Body, int) {
+// texts is the table of what can be erased: it visits the texts that there are in a copy of
+// the body, and gives that. A body without a row has none.
+func texts(body Body, visit func(*string)) Body {
+	each := func(texts ...*string) {
+		for _, t := range texts {
+			if *t != "" {
+				visit(t)
+			}
+		}
+	}
 	switch b := body.(type) {
 	case CaseOpened:
 		b.Jurisdictions = slices.Clone(b.Jurisdictions)
-		n := erase(&b.Title)
+		each(&b.Title)
 		for i := range b.Jurisdictions {
-			n += erase(&b.Jurisdictions[i])
+			each(&b.Jurisdictions[i])
 		}
-		return b, n
+		return b
 	case CaseClosed:
-		n := erase(&b.Reason)
-		return b, n
+		each(&b.Reason)
+		return b
 	case HoldPlaced:
-		n := erase(&b.Authority, &b.Reason)
-		return b, n
+		each(&b.Authority, &b.Reason)
+		return b
 	case HoldLifted:
-		n := erase(&b.Authority, &b.Reason)
-		return b, n
+		each(&b.Authority, &b.Reason)
+		return b
 	case ExhibitAdded:
-		n := erase(&b.Make, &b.Model, &b.Serial, &b.FoundBy, &b.FoundAt, &b.FoundOn, &b.Witness, &b.Note)
-		return b, n
+		each(&b.Make, &b.Model, &b.Serial, &b.FoundBy, &b.FoundAt, &b.FoundOn, &b.Witness, &b.Note)
+		return b
 	case IntakeDeclared:
 		a := &b.Acquisition
-		n := erase(&b.Title, &a.Tool, &a.Command, &a.Source, &a.WriteBlocker, &a.Witness, &a.Supervisor, &a.Place,
+		each(&b.Title, &a.Tool, &a.Command, &a.Source, &a.WriteBlocker, &a.Witness, &a.Supervisor, &a.Place,
 			&a.Started, &a.Ended, &a.Result)
 		if a.Log != nil {
 			log := *a.Log
-			n += erase(&log.Name)
+			each(&log.Name)
 			a.Log = &log
 		}
-		return b, n
+		return b
 	case IntakeAbandoned:
-		n := erase(&b.Reason)
-		return b, n
+		each(&b.Reason)
+		return b
 	case CopyRequested:
-		n := erase(&b.Purpose)
-		return b, n
+		each(&b.Purpose)
+		return b
 	case CopyIssued:
-		n := erase(&b.Purpose)
-		return b, n
+		each(&b.Purpose)
+		return b
 	case CopyReturned:
-		n := erase(&b.Note)
-		return b, n
-	case FixityChecked:
-		n := erase(&b.Detail)
-		return b, n
-	case AccessDenied:
-		n := erase(&b.Reason)
-		return b, n
+		each(&b.Note)
+		return b
 	}
-	return body, 0
+	return body
 }
 
-// erase takes the texts away that there are, and counts them.
-func erase(texts ...*string) int {
-	n := 0
-	for _, t := range texts {
-		if *t != "" {
-			*t = Erased
-			n++
+// IsErased reports whether an event is what erasing left of one. Nothing that is recorded
+// is like that.
+func (e Event) IsErased() bool { return e.Salt == erasedSalt }
+
+// genuine refuses an event that is partly like what erasing leaves: [Erased] for a text and
+// the salt stand in a residue, both, and nowhere else.
+func (e Event) genuine(payload []byte) error {
+	if e.IsErased() {
+		if err := IsResidue(e); err != nil {
+			return field("salt", "is that of what was erased: %v", err)
 		}
+		return nil
 	}
-	return n
+	if !bytes.Contains(payload, []byte(`"`+Erased+`"`)) {
+		return nil
+	}
+	typed := false
+	texts(e.Body, func(t *string) { typed = typed || *t == Erased })
+	if typed {
+		return field("body", "has the text %s, which stands for what was erased", Erased)
+	}
+	return nil
 }
 
-// sameText tells whether two entries say the same, as far as neither was erased.
-func sameText(a, b string) bool { return a == b || a == Erased || b == Erased }
+// sameText tells whether the event says the same as an earlier one, as far as neither was erased.
+func (f *frame) sameText(own, earlier string) bool {
+	return own == earlier || earlier == Erased || own == Erased && f.event.IsErased()
+}

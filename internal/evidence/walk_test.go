@@ -63,7 +63,7 @@ func TestWalk(t *testing.T) {
 // A walk that meets only refusals, or never some kind of event, shows nothing.
 func TestWalkGoesEverywhere(t *testing.T) {
 	happened, refused := map[evidence.Kind]int{}, map[evidence.Kind]int{}
-	for seed := range uint64(40) {
+	for seed := range uint64(60) {
 		choose := rand.New(rand.NewPCG(seed, 0)).IntN
 		lab := evidencetest.New()
 		for range 400 {

@@ -42,8 +42,9 @@
 //
 // The administrator decides who may see evidence and so sees none by that role
 // alone. The examiner fetches working copies because a lab may be one person.
-// The custodian, not the examiner who made a copy, decides its findings. Who may
-// lift a hold is not who may erase: what was held goes by two hands. The
+// The custodian, not the examiner who made a copy, decides its findings. The role
+// that lifts a hold is not the one that erases: what was held goes by two hands as
+// long as nobody is given both, which nothing forbids and the ledger shows. The
 // screener learns that things exist and their state, no personal data and no
 // content. The role "service" belongs to the principal "custodyd" and cannot
 // be given to a person.

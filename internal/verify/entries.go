@@ -226,7 +226,9 @@ func (e *entry) checkPayload(what string) {
 		}
 		return
 	}
-	e.event = &event
+	if e.event = &event; event.IsErased() {
+		e.find(CodePayloadForm, "is what erasing leaves of an entry, and stands for the entry itself")
+	}
 	if detail := disagree(e.envelope, event); detail != "" {
 		e.find(CodePayloadEnvelope, "%s", detail)
 	}

@@ -1,6 +1,7 @@
 package verify_test
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -168,5 +169,89 @@ func TestErased(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestErasedGuise: somebody with the ledger's key erases what the service recorded against
+// a copy, and has it look like something else.
+func TestErasedGuise(t *testing.T) {
+	other := digest.SHA256{9}
+	for name, test := range map[string]struct {
+		guise func(evidence.Event) evidence.Event
+		want  []string
+	}{
+		"as it was": {func(e evidence.Event) evidence.Event { return e }, []string{"payload-form E", "payload-missing N"}},
+		"as a denial": {func(e evidence.Event) evidence.Event {
+			e.Body = evidence.AccessDenied{Exhibit: "E-001", Number: "M2", Operation: evidence.Fetch, Reason: evidence.Erased}
+			return e
+		}, []string{"payload-form E", "payload-missing N"}},
+		"as a person's": {func(e evidence.Event) evidence.Event {
+			e.Actor, e.OnBehalfOf = "examiner1", nil
+			e.Body = evidence.ExhibitAdded{
+				Label: "E-003", Kind: "disk", FoundBy: evidence.Erased, FoundAt: evidence.Erased, Witness: evidence.Erased,
+			}
+			return e
+		}, []string{"signature N"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := bundletest.NewStory(t)
+			s.Enrol("admin1", "custodian1", identity.RoleCustodian)
+			n := s.Size()
+			e := s.Event(s.Case, identity.Service, evidence.FixityChecked{
+				Exhibit: "E-001", Number: "M2", Result: evidence.Mismatch, Source: "medium", SHA256: &other, Finding: 2, Detail: evidence.Erased,
+			})
+			s.Record(e)
+			before := bundletest.Unpack(t, bundletest.Write(t, s.Bundle()))
+			left := test.guise(e)
+			payload := string(encode(t, residueless(left)))
+			salt := digest.SHA256(sha256.Sum256([]byte(evidence.Erased)))
+			payload = strings.NewReplacer(left.Salt.String(), salt.String(), "stands here", evidence.Erased).Replace(payload)
+			body := evidence.PayloadErased{Entry: n, Leaf: leafOf(t, before, n), Authority: "court", Reason: "ordered", Residue: json.RawMessage(payload)}
+			event := s.Event(s.Case, "custodian1", body)
+			signed, err := event.Encode()
+			if err != nil { // then whoever means to does without this program
+				event.Body = evidence.PayloadErased{
+					Entry: n, Leaf: body.Leaf, Authority: "court", Reason: "ordered", Residue: residue(t, s.Event(s.Case, "examiner1", evidence.CaseClosed{Reason: "x"})),
+				}
+				signed = []byte(strings.Replace(string(encode(t, event)), string(event.Body.(evidence.PayloadErased).Residue), payload, 1))
+			}
+			eraser := s.Size()
+			s.AppendRaw(s.Case, evidence.EraseEntry, signed, s.Sign("custodian1", signed))
+			s.Seal()
+			bag := bundletest.Unpack(t, bundletest.Write(t, s.Bundle()))
+			delete(bag, bundle.EntryPath(bundle.KindPayload, n))
+			bag.Recompute()
+			r := judge(t, bag.Zip(t), verify.Options{Policy: &verify.Policy{Key: s.Key()}})
+			named := strings.NewReplacer(fmt.Sprintf("entry %d", n), "N", fmt.Sprintf("entry %d", eraser), "E")
+			var got []string
+			for _, c := range codes(r.Findings) {
+				got = append(got, named.Replace(c))
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("%s\n%v", diff, r.Findings)
+			}
+		})
+	}
+}
+
+// residueless gives an event as a residue is without what makes it one.
+func residueless(e evidence.Event) evidence.Event {
+	switch b := e.Body.(type) {
+	case evidence.ExhibitAdded:
+		b.FoundBy, b.FoundAt, b.Witness = "stands here", "stands here", "stands here"
+		e.Body = b
+	}
+	return e
+}
+
+// TestErasedLive: what looks erased is nothing that somebody could have recorded.
+func TestErasedLive(t *testing.T) {
+	s := bundletest.NewStory(t)
+	n := s.Size()
+	payload := residue(t, s.Event(s.Case, "examiner1", evidence.ExhibitAdded{Label: "E-003", Kind: "disk", FoundBy: "x", FoundAt: "y", Witness: "z"}))
+	s.AppendRaw(s.Case, evidence.EventEntry, payload, s.Sign("examiner1", payload))
+	r := judge(t, bundletest.Write(t, s.Disclose(bundletest.Without{})), verify.Options{Policy: &verify.Policy{Key: s.Key()}})
+	if diff := cmp.Diff([]string{fmt.Sprintf("payload-form entry %d", n)}, codes(r.Findings)); diff != "" {
+		t.Error(diff)
 	}
 }
