@@ -70,10 +70,8 @@ func (s *Service) putCosigned(ctx context.Context) {
 		due, err = tx.CosignedToPut(maxSeals)
 		return err
 	})
-	for _, c := range due {
-		if err == nil {
-			err = s.putOneCosigned(ctx, c)
-		}
+	for _, c := range due { // one whose name a stranger took is in nobody's way
+		err = errors.Join(err, s.putOneCosigned(ctx, c))
 	}
 	if err != nil && ctx.Err() == nil {
 		s.log.Warn("put cosigned checkpoints into the store", "error", err)

@@ -58,15 +58,20 @@
 //
 // # Publication
 //
-// What is signed is put into the object store at once, under object lock, as segments
-// of package ledger: [Service.Close] waits for the last one. Config.MaxUnpublished bounds
+// What is signed is put into the object store under object lock, as segments of package
+// ledger, after Config.PublishWithin: that long an entry that was acknowledged is in the
+// database alone, and others share its segment. Nothing waits that an export's seal
+// covers, nor a full segment; [Service.Close] waits for the last one, and what was signed
+// before an alarm is put too. Config.MaxUnpublished bounds
 // what would be lost with the database; beyond it no entry is taken (nor is evidence
 // read, which would be one) until the store takes segments again. Segments are noted in
 // the transaction of the next entries, so nobody waits for that.
 //
 // Whoever puts a segment where one lies that the database does not hold, or starts on a
 // database that the store is ahead of, meets a [ConflictError]: the database was rolled
-// back, or two of them go on from one. A delete marker hides nothing from that. [Rebuild]
+// back, or two of them go on from one. What the ledger's key did not sign is no conflict:
+// whoever may only write to the store can put it there. It is told of, and the segment gets
+// its next name. A delete marker hides nothing from that. [Rebuild]
 // makes the database again from the store and the keys alone.
 //
 // # Suspects

@@ -51,7 +51,7 @@ type publisher struct {
 	urged    atomic.Int64 // entries before this number do not wait for company
 	failures atomic.Int64
 	foreign  atomic.Int64 // objects met under the ledger's next name that its key did not sign
-	head     newest // the newest checkpoint of which the store has all entries
+	head     newest       // the newest checkpoint of which the store has all entries
 
 	mu      sync.Mutex
 	size    int64                // entries that do
