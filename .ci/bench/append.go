@@ -39,7 +39,7 @@ func appends(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err := errors.Join(errCount, errWriters); err != nil {
 		return err
 	}
-	l, err := newLedger(ctx, args[0])
+	l, err := newLedger(ctx, args[0], nil)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,8 @@ type oneLedger struct {
 	closers []func() error
 }
 
-func newLedger(ctx context.Context, dir string) (l *oneLedger, err error) {
+// newLedger makes a service; change, if not nil, has the last word on how.
+func newLedger(ctx context.Context, dir string, change func(*custody.Config) error) (l *oneLedger, err error) {
 	l = &oneLedger{}
 	defer func() {
 		if err != nil {
@@ -135,12 +136,17 @@ func newLedger(ctx context.Context, dir string) (l *oneLedger, err error) {
 		return l, err
 	}
 	l.caller = custody.Caller{Principal: principal, Roles: roles, Method: "session"}
-	l.service, err = custody.Open(ctx, custody.Config{
+	cfg := custody.Config{
 		Database: db, Objects: objects, Ledger: l.signer, Key: service, Version: "bench", Now: time.Now, Random: rand.Reader,
 		Logger: slog.New(slog.DiscardHandler), RetainDays: 1, Session: time.Hour, Workers: 2,
 		Administrator: &evidence.PersonEnrolled{Principal: principal, Name: "Erika Examiner", Roles: roles, Key: l.key.PublicKey()},
-	})
-	if err != nil {
+	}
+	if change != nil {
+		if err := change(&cfg); err != nil {
+			return l, err
+		}
+	}
+	if l.service, err = custody.Open(ctx, cfg); err != nil {
 		return l, err
 	}
 	l.closers = append(l.closers, func() error { return l.service.Close(context.WithoutCancel(ctx)) })

@@ -26,7 +26,11 @@ func (b *bench) ledgerRows(ctx context.Context) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []row{appended, checked}, nil
+	latency, err := b.latencyRow(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return []row{appended, latency, checked}, nil
 }
 
 func (b *bench) appendRow(ctx context.Context) (row, error) {

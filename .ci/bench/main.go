@@ -35,6 +35,8 @@
 // before the clock starts, because signing is the clients' work; HTTP is left
 // out on both sides. Each writer waits for its receipt before it appends again.
 // Tessera's writers wait in the same way until a checkpoint covers their entry.
+// What the median one of them takes is measured with and without witnesses and an
+// authority outside, which are asked all the while.
 //
 // The server's processor time is that of the custodyd process alone, from before to
 // after an ingest, beside that of two plain passes. Its memory is the most that was
@@ -70,6 +72,7 @@ var parts = map[string]func(ctx context.Context, args []string, out io.Writer) e
 	"pass":       pass,       // md5|sha256 FILE: plain, on one core
 	"digest":     digests,    // FILE: MD5, SHA-1 and SHA-256 as the product does it
 	"append":     appends,    // DIR ENTRIES WRITERS
+	"latency":    latencies,  // DIR ENTRIES alone|outside: of the median append
 	"entries":    entries,    // ENTRIES FILE: write a ledger
 	"check":      check,      // FILE: check it
 	"proofs":     proofs,     // DIR ENTRIES: from a database
