@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
+	"github.com/custodyd/custodyd/internal/authority"
 	"github.com/custodyd/custodyd/internal/custody"
 	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/identity"
@@ -29,8 +30,8 @@ func newServe() *cobra.Command {
 		Short: "Serve, making what is needed in a new directory",
 		Long: "Serves the API. With nothing but a new directory it makes a ledger, its keys and a\n" +
 			"write-once directory for the objects, and tells how to enrol the first person.\n\n" +
-			"Every flag can be given as CUSTODYD_<FLAG> or as a line \"flag = value\" of --config. The keys\n" +
-			"of an S3 store come from " + envAccessKey + " and " + envSecretKey + ".\n" + exitCodes,
+			"Every flag can be given as CUSTODYD_<FLAG>, several values with commas between, or as lines\n" +
+			"\"flag = value\" of --config. The keys of an S3 store come from " + envAccessKey + " and " + envSecretKey + ".\n" + exitCodes,
 		Example: "  custodyd serve --data /var/lib/custodyd --admin-key ~/.ssh/id_ed25519.pub --admin-principal examiner1\n" +
 			"  custodyd serve --data /var/lib/custodyd --s3-endpoint s3.lab.example:9000 --s3-bucket evidence",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -93,7 +94,7 @@ func (s *settings) serve(ctx context.Context, out io.Writer) (err error) {
 		RetainDays: s.retainDays, Session: s.session, Workers: s.workers, AuditRate: s.auditRate,
 		Authorities: authorities, AnchorEvery: s.anchors.every,
 		Witnesses: witnesses, WitnessEvery: s.witnesses.every, ExportWait: s.witnesses.exportWait,
-		LedgerRetainDays: s.ledgerRetainDays, PayloadRetainDays: s.payloadRetainDays, MaxUnpublished: s.maxUnpublished,
+		LedgerRetainDays: s.ledgerRetainDays, PayloadRetainDays: s.payloadRetainDays, PublishWithin: s.publishWithin, MaxUnpublished: s.maxUnpublished,
 	})
 	if err != nil {
 		return keepNotes(s.data, err)
@@ -103,7 +104,15 @@ func (s *settings) serve(ctx context.Context, out io.Writer) (err error) {
 		defer cancel()
 		err = errors.Join(err, service.Close(last))
 	}()
-	return s.answer(ctx, out, log, listener, service, data.fresh)
+	s.greet(out, s.scheme()+"://"+listener.Addr().String(), service.About(), data, authorities)
+	return s.answer(ctx, log, listener, service)
+}
+
+func (s *settings) scheme() string {
+	if s.tlsCert != "" {
+		return "https"
+	}
+	return "http"
 }
 
 // bind takes the address to serve on.
@@ -133,19 +142,13 @@ func (s *settings) bind(ctx context.Context, log *slog.Logger) (net.Listener, er
 }
 
 // answer serves until ctx ends or the ledger stops.
-func (s *settings) answer(ctx context.Context, out io.Writer, log *slog.Logger, listener net.Listener, service *custody.Service, fresh bool) error {
+func (s *settings) answer(ctx context.Context, log *slog.Logger, listener net.Listener, service *custody.Service) error {
 	handler, err := server.New(server.Config{
 		Custody: service, Logger: log, Metrics: prometheus.NewRegistry(), Version: programVersion(),
 	})
 	if err != nil {
 		return err
 	}
-	scheme := "http"
-	if s.tlsCert != "" {
-		scheme = "https"
-	}
-	s.greet(out, scheme+"://"+listener.Addr().String(), service.About(), fresh)
-
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() { // the notes of an alarm are evidence; reading goes on
@@ -167,14 +170,15 @@ func (s *settings) answer(ctx context.Context, out io.Writer, log *slog.Logger, 
 	return errors.Join(err, service.Cause())
 }
 
-// greet tells the operator where the service is and what comes next.
-func (s *settings) greet(out io.Writer, url string, about custody.About, fresh bool) {
+// greet tells the operator where the service is, who else is asked, and what comes next.
+// Scripts read its lines: the first ones stay as they are.
+func (s *settings) greet(out io.Writer, url string, about custody.About, data *dataDir, authorities []*authority.Authority) {
 	var hint string
 	key := strings.TrimSuffix(s.adminKey, ".pub")
 	if key == "" {
 		key = filepath.Join(s.data, adminFile)
 	}
-	if fresh {
+	if data.fresh {
 		hint = fmt.Sprintf("\nA new ledger. Its first person is %s; on the machine with the key:\n\n"+
 			"  custody-cli setup --server %s --principal %s --key %s --verifier-key '%s'\n\n"+
 			"Keep the verifier key where nobody of this service can change it: it is what a court checks against.\n",
@@ -184,8 +188,30 @@ func (s *settings) greet(out io.Writer, url string, about custody.About, fresh b
 	for _, m := range about.Store.Missing {
 		lock += "\n  missing   " + m
 	}
-	_, _ = fmt.Fprintf(out, "custodyd %s\n  address   %s\n  origin    %s\n  verifier  %s\n  store     %s %s, lock: %s\n%s",
-		about.Version, url, about.Origin, about.VerifierKey, about.Store.Kind, about.Store.Bucket, lock, hint)
+	_, _ = fmt.Fprintf(out, "custodyd %s\n  address   %s\n  origin    %s\n  verifier  %s\n  store     %s %s, lock: %s\n%s%s",
+		about.Version, url, about.Origin, about.VerifierKey, about.Store.Kind, about.Store.Bucket, lock,
+		s.asked(about, data, authorities), hint)
+}
+
+// asked tells who signs, cosigns and stamps for the service, and whether they answered.
+func (s *settings) asked(about custody.About, data *dataDir, authorities []*authority.Authority) string {
+	var text strings.Builder
+	signer := "in this process"
+	if s.signer != "" {
+		signer = s.signer
+	}
+	fmt.Fprintf(&text, "  signer    %s: has signed %d entries\n", signer, data.signer.Last().Size)
+	for _, w := range about.Witnesses {
+		said := fmt.Sprintf("%s, has cosigned %d entries", w.State, w.Cosigned)
+		if w.Problem != "" {
+			said += "; " + w.Problem
+		}
+		fmt.Fprintf(&text, "  witness   %s: %s\n", w.Name, said)
+	}
+	for _, a := range authorities {
+		fmt.Fprintf(&text, "  authority %s at %s: asked with the next export, or within %s of an entry\n", a.Name(), a.Host(), s.anchors.every)
+	}
+	return text.String()
 }
 
 // administrator is the first person of a new ledger.

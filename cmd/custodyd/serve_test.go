@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ func TestServeRefuses(t *testing.T) {
 		{"--retain-days 99999999: want 1 to", []string{"--retain-days", "99999999"}},
 		{"--session 0s: want", []string{"--session", "0"}},
 		{"--drain -1s: want", []string{"--drain", "-1s"}},
+		{"--witness-every 1ns: want 1s at least", []string{"--witness-every", "1ns"}},
 		{"--authority tsa: open none.pem", []string{"--authority", "tsa http://tsa.example none.pem"}},
 	} {
 		code, stdout, stderr := p.run(append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0"}, row.args...)...)
@@ -70,6 +72,39 @@ func entries(t *testing.T, dir string) (n int64) {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// TestAsked: the greeting tells who signs and cosigns, and whether they answered; and what
+// is wrong with them is said with the next thing to do.
+func TestAsked(t *testing.T) {
+	p := build(t)
+	dir, state := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "signer")
+	t.Cleanup(func() { unlock(dir) })
+	socket := filepath.Join(t.TempDir(), "s")
+	signer := p.begin("signed", nil, "signer", "--socket", socket, "--state", state, "--origin", "lab.example/asked")
+	outside := p.begin("log", nil, "witness", "--state", filepath.Join(t.TempDir(), "w"), "--name", "court.example/w",
+		"--listen", "127.0.0.1:0", "--log", signer.said["verifier"])
+	endpoint := outside.said["witness"] + " " + outside.said["address"]
+	outside.end(syscall.SIGTERM)
+	s := p.begin("witness", nil, "serve", "--data", dir, "--listen", "127.0.0.1:0", "--signer", socket, "--witness", endpoint)
+	if s.said["signer"] != socket+":" || s.said["witness"] != "court.example/w:" {
+		t.Errorf("%q", s.said)
+	}
+	want := func(code int, in string, args ...string) {
+		t.Helper()
+		got, stdout, stderr := p.run(args...)
+		if got != code || !strings.Contains(stdout+stderr, in) {
+			t.Errorf("%q: exit %d, want %d and %q:\n%s%s", args, got, code, in, stdout, stderr)
+		}
+	}
+	check := []string{"check", "--data", dir, "--signer", socket, "--signer-wait", "1ms", "--witness", endpoint}
+	want(exitFinding, "no witness is asked meanwhile", check...)
+	want(exitError, "running with it already?", "signer", "--socket", socket+"2", "--state", state)
+	want(exitError, "--data names that of the service", "backup", "--data", dir+"2", "--out", dir+"3")
+	s.end(syscall.SIGTERM)
+	want(exitFinding, "cannot be reached", check...)
+	signer.end(syscall.SIGTERM)
+	want(exitFinding, "start custodyd signer with --socket "+socket, check...)
 }
 
 // TestHelp: every command shows how it is used.
