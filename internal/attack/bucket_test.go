@@ -2,6 +2,7 @@ package attack
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -99,4 +100,26 @@ func swapVersions(t *testing.T) {
 	l.audit("object-version")
 	l.up()
 	l.must("examiner1", "verify", "2026-0042/E-001/M1")
+}
+
+// rubbishAhead puts objects under the names that the ledger's next segments will have, with
+// a lock that nobody can take from them.
+func rubbishAhead(t *testing.T) {
+	l, s3 := bucket(t)
+	for n := range 60 {
+		for _, form := range []string{"ledger-%016d", "payload-%016d"} {
+			key := fmt.Sprintf(form, n)
+			if _, err := s3.StatObject(t.Context(), "evidence", key, minio.StatObjectOptions{}); err == nil {
+				continue
+			}
+			_, err := s3.PutObject(t.Context(), "evidence", key, strings.NewReader("x"), 1,
+				minio.PutObjectOptions{Mode: minio.Compliance, RetainUntilDate: time.Now().AddDate(10, 0, 0)})
+			must(t, err)
+		}
+	}
+	l.up()
+	l.must("examiner1", "case", "open", "--reference", "2026-0043", "--title", "Another")
+	l.down()
+	l.audit("segment-foreign")
+	l.rebuilt("2026-0043")
 }

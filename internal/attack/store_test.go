@@ -1,8 +1,13 @@
 package attack
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 )
 
 var storeRows = []row{
@@ -45,4 +50,54 @@ var storeRows = []row{
 		},
 		bucket: deleteVersions,
 	},
+	{
+		attacker: "the store's write access only", does: "puts rubbish where the ledger's next copy will go",
+		caught: "the service, which logs and counts it and takes the next name; `audit`. Rebuilding passes over it",
+		not:    "-",
+		attack: func(l *lab) {
+			kept := filepath.Dir(l.objects("ledger-")[0])
+			for n := range 200 {
+				for _, form := range []string{"ledger-%016d", "payload-%016d"} {
+					if path := filepath.Join(kept, fmt.Sprintf(form, n)); errors.Is(access(path), fs.ErrNotExist) {
+						must(l.t, os.WriteFile(path, []byte("x"), 0o400))
+					}
+				}
+			}
+			l.up()
+			l.must("examiner1", "case", "open", "--reference", "2026-0043", "--title", "Another")
+			l.down()
+			l.audit("segment-foreign")
+			l.rebuilt("2026-0043")
+		},
+		bucket: rubbishAhead,
+	},
+}
+
+func access(path string) error {
+	_, err := os.Lstat(path)
+	return err
+}
+
+// rebuilt loses all but the keys and the store, and makes the ledger again: the case has
+// to be in it.
+func (l *lab) rebuilt(reference string) {
+	l.t.Helper()
+	left, err := os.ReadDir(l.path("data"))
+	must(l.t, err)
+	for _, e := range left {
+		if !slices.Contains([]string{"ledger.key", "service_key", "service_key.pub", "objects"}, e.Name()) {
+			must(l.t, os.RemoveAll(l.path("data", e.Name())))
+		}
+	}
+	args := []string{"rebuild", "--from-store", "--data", l.path("data")}
+	if i := slices.Index(l.with, "--s3-endpoint"); i >= 0 {
+		args = append(args, l.with[i:i+5]...) // those of the store
+	}
+	if r := l.program(l.env, "custodyd", args...); r.code != 0 {
+		l.t.Fatalf("rebuild: exit code %d\n%s", r.code, r.stderr)
+	}
+	l.up()
+	if list := l.must("examiner1", "case", "list"); !strings.Contains(list, reference) {
+		l.t.Fatalf("case %s is not in\n%s", reference, list)
+	}
 }
