@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -16,7 +17,9 @@ import (
 // publishFlags are those of the ledger in the object store.
 func (s *settings) publishFlags(f *pflag.FlagSet) {
 	f.IntVar(&s.ledgerRetainDays, "ledger-retain-days", 3650, "days for which the ledger's segments are locked in the store")
-	f.IntVar(&s.payloadRetainDays, "payload-retain-days", 0, "days for which their payloads are locked (as --ledger-retain-days)")
+	f.IntVar(&s.payloadRetainDays, "payload-retain-days", 0, "days for which their payloads are locked; not less: without them nothing is rebuilt (as --ledger-retain-days)")
+	f.DurationVar(&s.publishWithin, "publish-within", custody.DefaultPublishWithin,
+		"how long an entry waits for others to be put into the store with it, and is in the database alone; the seal of an export does not wait")
 	f.Int64Var(&s.maxUnpublished, "max-unpublished", 10_000,
 		"entries that may not be in the store yet, and would be lost with the database; then no more are taken")
 }
@@ -30,6 +33,12 @@ func (s *settings) checkPublish() error {
 		if days < 1 || days > evidence.MaxRetainDays {
 			faults = append(faults, fmt.Errorf("--%s %d: want 1 to %d", name, days, evidence.MaxRetainDays))
 		}
+	}
+	if s.payloadRetainDays < s.ledgerRetainDays {
+		faults = append(faults, fmt.Errorf("--payload-retain-days %d: want at least --ledger-retain-days, %d", s.payloadRetainDays, s.ledgerRetainDays))
+	}
+	if s.publishWithin <= 0 || s.publishWithin > time.Minute {
+		faults = append(faults, fmt.Errorf("--publish-within %s: want more than 0s and at most 1m", s.publishWithin))
 	}
 	if s.maxUnpublished < custody.MinUnpublished {
 		faults = append(faults, fmt.Errorf("--max-unpublished %d: want at least %d", s.maxUnpublished, custody.MinUnpublished))
