@@ -21,7 +21,8 @@
 // other error means that nothing was written.
 //
 // [DB.View] reads one moment's state from a bounded pool of connections that
-// cannot write. Readers and the writer never wait for each other.
+// cannot write. Readers and the writer never wait for each other. [DB.ViewApart] has one
+// beside them, for who must not wait for readers.
 //
 // An error of Append, Save or any other writing method leaves the transaction half
 // done: return it from the function, so that all of it is undone.
@@ -88,6 +89,7 @@ type DB struct {
 	lock   *os.File
 	writer *sqlx.DB // nil when opened as it is
 	reader *sqlx.DB
+	apart  *sqlx.DB    // a connection for ViewApart alone; nil when opened as it is
 	failed atomic.Bool // a COMMIT has failed
 }
 
@@ -259,7 +261,7 @@ func (db *DB) Damage(ctx context.Context) ([]string, error) {
 
 // open takes the lock over: it is released when opening fails.
 func open(ctx context.Context, path string, lock *os.File) (*DB, error) {
-	db := &DB{lock: lock, writer: connect(path, writing), reader: connect(path, reading)}
+	db := &DB{lock: lock, writer: connect(path, writing), reader: connect(path, reading), apart: connect(path, apart)}
 	if err := db.prepare(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -299,7 +301,7 @@ func (db *DB) Meta() Meta { return db.meta }
 func (db *DB) Close() error {
 	var err error
 	if db.writer != nil {
-		err = db.writer.Close()
+		err = errors.Join(db.apart.Close(), db.writer.Close())
 	}
 	return errors.Join(db.reader.Close(), err, db.lock.Close())
 }

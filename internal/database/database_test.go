@@ -292,6 +292,57 @@ func TestMigrateOlder(t *testing.T) {
 	}
 }
 
+// What had been deleted leaves a file from before secured ahead of its migration: there is
+// no moment at which it is of this version and still has it.
+func TestMigrateWritesAnew(t *testing.T) {
+	const secret = "Jane-Doe-of-Salzburg"
+	path := filepath.Join(t.TempDir(), "custody.db")
+	must(t, os.WriteFile(path, nil, 0o600))
+	old := connect(path, mode{1, "&_secure_delete=off"})
+	provider, err := goose.NewProvider(goose.DialectSQLite3, old.DB, schema.Migrations, goose.WithDisableGlobalRegistry(true))
+	must(t, err)
+	_, err = provider.UpTo(t.Context(), secured-1)
+	must(t, err)
+	for _, text := range []string{
+		"PRAGMA application_id = 1129665364",
+		"CREATE TABLE junk (text TEXT)",
+		"INSERT INTO junk VALUES ('" + secret + "')",
+		"DELETE FROM junk",
+		"CREATE TABLE erasures (entry INTEGER)", // the migration fails on it
+	} {
+		_, err := old.ExecContext(t.Context(), text)
+		must(t, err)
+	}
+	must(t, old.Close())
+	if where(t, path, secret) == 0 {
+		t.Fatal("it is nowhere to begin with")
+	}
+	if _, err := Open(t.Context(), path); err == nil {
+		t.Fatal("it was migrated")
+	}
+	if n := where(t, path, secret); n > 0 {
+		t.Errorf("it is still in %d places", n)
+	}
+}
+
+// Who views apart does not wait for those who hold all connections of View.
+func TestViewApart(t *testing.T) {
+	db := newDatabase(t)
+	var hold func(n int) error
+	hold = func(n int) error {
+		return db.View(t.Context(), func(tx *Tx) error {
+			if n > 1 {
+				return hold(n - 1)
+			}
+			return db.ViewApart(t.Context(), func(tx *Tx) error {
+				_, err := tx.Head()
+				return err
+			})
+		})
+	}
+	must(t, hold(reading.connections))
+}
+
 func TestConnections(t *testing.T) {
 	db := newDatabase(t)
 	for pragma, want := range map[string][2]string{ // writer, reader
@@ -311,6 +362,10 @@ func TestConnections(t *testing.T) {
 		if got != want {
 			t.Errorf("%s is %q, want %q", pragma, got, want)
 		}
+	}
+	var apart string
+	if must(t, db.apart.GetContext(t.Context(), &apart, "PRAGMA query_only")); apart != "1" {
+		t.Errorf("who views apart can write")
 	}
 	if w, r := db.writer.Stats().MaxOpenConnections, db.reader.Stats().MaxOpenConnections; w != 1 || r != 8 {
 		t.Errorf("%d connections write and %d read, want 1 and 8", w, r)

@@ -34,6 +34,7 @@ type mode struct {
 var (
 	writing = mode{1, "&_txlock=immediate&_cache_size=-16384&_secure_delete=on"}
 	reading = mode{8, "&_query_only=on"}
+	apart   = mode{1, reading.pragmas}
 )
 
 // common stands in the name of the database because a pool opens connections when
@@ -147,7 +148,8 @@ func migrations(db *sqlx.DB) (*goose.Provider, error) {
 const secured = 7
 
 // migrate brings the tables to this program's version. A file from before secured is
-// written anew: what had been replaced in it could still be read there.
+// written anew first: what had been replaced in it could still be read there. (Behind the
+// migration, a start that was cut short between them would leave it so for ever.)
 func migrate(ctx context.Context, db *sqlx.DB) error {
 	current, target, err := versions(ctx, db)
 	if err != nil {
@@ -157,13 +159,13 @@ func migrate(ctx context.Context, db *sqlx.DB) error {
 	if err != nil {
 		return err
 	}
-	if _, err := provider.Up(ctx); err != nil {
-		return fmt.Errorf("migrate from version %d to %d: %w", current, target, err)
-	}
 	if current > 0 && current < secured {
 		if _, err := db.ExecContext(ctx, "VACUUM"); err != nil {
 			return fmt.Errorf("write anew what was version %d: %w", current, err)
 		}
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("migrate from version %d to %d: %w", current, target, err)
 	}
 	return nil
 }

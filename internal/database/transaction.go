@@ -62,7 +62,18 @@ func (db *DB) Update(ctx context.Context, fn func(*Tx) error) (err error) {
 // View runs fn in a transaction that can only read, and sees the state of one
 // moment. It ends early, with an error, when ctx is done.
 func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
-	tx, err := db.reader.BeginTxx(ctx, nil)
+	return db.view(ctx, db.reader, fn)
+}
+
+// ViewApart is View through the one connection that View does not use: however many read,
+// it waits for none of them. It is for one goroutine, and not for a database that was
+// opened for looking at it.
+func (db *DB) ViewApart(ctx context.Context, fn func(*Tx) error) error {
+	return db.view(ctx, db.apart, fn)
+}
+
+func (db *DB) view(ctx context.Context, pool *sqlx.DB, fn func(*Tx) error) error {
+	tx, err := pool.BeginTxx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin view: %w", err)
 	}
