@@ -69,3 +69,10 @@ func TestRowsMemory(t *testing.T) {
 		t.Errorf("%d KiB of memory for %d rows", peak>>10, exhibits)
 	}
 }
+
+// UnreadWaits has the self-audit try again after other times, until the test ends.
+func UnreadWaits(t testing.TB, waits ...time.Duration) {
+	before := unreadWaits
+	unreadWaits = waits
+	t.Cleanup(func() { unreadWaits = before })
+}

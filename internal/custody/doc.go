@@ -114,9 +114,10 @@
 // [verify.Ledger] judges it, with the tree's hashes and the checkpoints, and at the end
 // the rows against the state that the entries make. It reads a page a transaction; only
 // the rows are read in one, after what was recorded meanwhile has been taken into the
-// state. It holds what [verify.Ledger] holds, and all rows at that moment. A finding, or a
-// database that cannot be read three times in a row, is an alarm: nothing more is written
-// or signed ([Service.Alarm]), and what only reads the ledger goes on. What was changed and
+// state. It holds what [verify.Ledger] holds, at most 1.5 KB an entry. A finding is an alarm,
+// and so is a database that cannot be read three times in a row, minutes apart
+// ([ErrUnread]): nothing more is written or signed ([Service.Alarm]), and what only reads
+// the ledger goes on. What was changed and
 // put back between two passes is not found, and is not there.
 //
 // # Witnesses

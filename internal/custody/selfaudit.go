@@ -20,6 +20,10 @@ import (
 // ErrDiscrepancy: the database does not hold what the service wrote or what was signed.
 var ErrDiscrepancy = errors.New("the database is not what was written to it")
 
+// ErrUnread: the self-audit could not read the ledger, several times and minutes apart. It
+// says nothing of what is written there.
+var ErrUnread = errors.New("the self-audit cannot read the ledger")
+
 // DefaultAuditRate is how many entries a second the self-audit reads unless the
 // operator chooses: a small part of a core.
 const DefaultAuditRate = 200
@@ -55,7 +59,7 @@ func (s *Service) reread(ctx context.Context, next ledger.Checkpoint, answers []
 	if due > 0 {
 		due--
 	}
-	err := s.db.View(ctx, func(tx *database.Tx) error {
+	err := s.db.ViewApart(ctx, func(tx *database.Tx) error {
 		for e, err := range pagedFrom(due, tx.Entries, asItIs) {
 			if err != nil {
 				return err
@@ -117,9 +121,10 @@ func (s *Service) auditStats() AuditStats {
 	return stats
 }
 
-// maxUnread is how many passes in turn may end with an error before the error is taken
-// for what it then is: the ledger cannot be read.
-const maxUnread = 3
+// unreadWaits are for how long the self-audit waits after the passes in turn that ended
+// with an error. Behind the last one the error is taken for what it then is: the ledger
+// cannot be read.
+var unreadWaits = []time.Duration{10 * time.Second, 5 * time.Minute}
 
 // maxTold is how many findings of the self-audit the log tells one by one.
 const maxTold = 20
@@ -139,11 +144,13 @@ func (s *Service) auditLoop() {
 		case errors.Is(err, errAgain):
 			s.log.Info("self-audit begins again: a payload was erased meanwhile")
 		case err != nil:
-			if unread++; unread == maxUnread {
-				s.alarm(fmt.Errorf("%w: the self-audit cannot read it: %w", ErrDiscrepancy, err))
+			s.log.Warn("self-audit", "try", unread+1, "error", err)
+			if unread == len(unreadWaits) {
+				s.alarm(fmt.Errorf("%w: %w", ErrUnread, err))
+				return
 			}
-			s.log.Warn("self-audit", "try", unread, "error", err)
-			s.rest(s.ctx, s.cfg.AuditRate)
+			s.pause(unreadWaits[unread], nil, nil)
+			unread++
 		case len(found) > 0:
 			s.auditor.found.Add(int64(len(found)))
 			var codes []string

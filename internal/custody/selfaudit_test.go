@@ -3,6 +3,7 @@ package custody_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -150,6 +151,30 @@ func TestSelfAudit(t *testing.T) {
 				t.Errorf("figures %+v", a)
 			}
 		})
+	}
+}
+
+// TestSelfAuditUnread: somebody writes a leaf hash of another length, which no reader takes.
+// What cannot be read once stops nothing; at last it does, and is not called a discrepancy.
+func TestSelfAuditUnread(t *testing.T) {
+	unread := func(waits ...time.Duration) *lab {
+		custody.UnreadWaits(t, waits...)
+		l := audited(t)
+		soon(t, "no pass over what is whole", func() bool { return l.Stats().Audit.Passes > 0 })
+		l.insider("PRAGMA ignore_check_constraints = ON", "UPDATE entries SET leaf = zeroblob(9) WHERE seq = 5")
+		return l
+	}
+	l := unread(0, time.Hour)
+	soon(t, "it was tried once", func() bool { return strings.Contains(l.logged.String(), "try=2") })
+	l.record("custodian1", theCase, exhibit("E-002"))
+	must(t, l.Alarm())
+	l.down()
+
+	l = unread(0, 0)
+	soon(t, "there is no alarm", func() bool { return l.Alarm() != nil })
+	wantErr(t, l.Alarm(), custody.ErrUnread)
+	if errors.Is(l.Alarm(), custody.ErrDiscrepancy) {
+		t.Errorf("%v: nothing was found", l.Alarm())
 	}
 }
 
