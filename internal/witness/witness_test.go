@@ -424,7 +424,7 @@ func TestRefusals(t *testing.T) {
 		c := witness.NewClient(witness.Endpoint{Key: key, URL: s.URL}, lab.key, 5*time.Second)
 		_, err := c.Offer(t.Context(), lab.checkpoint(9), lab.proveTo(9))
 		conflict, ok := errors.AsType[*witness.ConflictError](err)
-		if !errors.Is(err, row.wantErr) || ok == (row.wantErr == witness.ErrUnreachable) {
+		if !errors.Is(err, row.wantErr) || ok == errors.Is(row.wantErr, witness.ErrUnreachable) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if ok && (conflict.Held != row.held || (conflict.Theirs != nil) != row.proven) {
