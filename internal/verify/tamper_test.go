@@ -466,7 +466,11 @@ func TestNotFromHere(t *testing.T) {
 			bag[path] = []byte(content)
 		}
 		bag["bagit.txt"] = story.bag["bagit.txt"]
-		b, err := bundle.OpenDir(t.Context(), bag.WriteTo(t))
+		top := bag.WriteTo(t)
+		if theirs, out := second(t, top, &story.policy); theirs != verify.Failed {
+			t.Errorf("%q: verify.py says %s:\n%s", content, theirs, out)
+		}
+		b, err := bundle.OpenDir(t.Context(), top)
 		if err != nil {
 			t.Fatal(err)
 		}
