@@ -106,7 +106,7 @@ func (s *scan) admitZip(r *windows, f *placed) {
 	case f.Method == zip.Store && f.UncompressedSize64 != f.CompressedSize64:
 		s.b.fault(FaultSize, path, "is stored with two sizes")
 	default:
-		size := int64(f.UncompressedSize64) //nolint:gosec // at most MaxContent
+		size := int64(f.UncompressedSize64)
 		if f.Method == zip.Deflate {
 			s.admit(path, size, f.Open, nil, nil)
 			return

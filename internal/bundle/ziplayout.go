@@ -187,18 +187,18 @@ func between(r io.ReaderAt, buf []byte, from, to int64) ([]byte, error) {
 
 // without cuts the data descriptor of the member before off a gap, if it must have one:
 // then its size and CRC stand there, in 64 or 32 bits each size.
-func (before *placed) without(gap []byte) []byte {
-	if before == nil || before.Flags&flagDescriptor == 0 {
+func (f *placed) without(gap []byte) []byte {
+	if f == nil || f.Flags&flagDescriptor == 0 {
 		return gap
 	}
 	le := binary.LittleEndian
-	start := le.AppendUint32([]byte(descriptorMagic), before.CRC32)
-	long := le.AppendUint64(le.AppendUint64(bytes.Clone(start), before.CompressedSize64), before.UncompressedSize64)
+	start := le.AppendUint32([]byte(descriptorMagic), f.CRC32)
+	long := le.AppendUint64(le.AppendUint64(bytes.Clone(start), f.CompressedSize64), f.UncompressedSize64)
 	if rest, ok := bytes.CutPrefix(gap, long); ok {
 		return rest
 	}
-	if max(before.CompressedSize64, before.UncompressedSize64) <= max32 {
-		short := le.AppendUint32(le.AppendUint32(start, uint32(before.CompressedSize64)), uint32(before.UncompressedSize64)) //nolint:gosec // they fit
+	if max(f.CompressedSize64, f.UncompressedSize64) <= max32 {
+		short := le.AppendUint32(le.AppendUint32(start, uint32(f.CompressedSize64)), uint32(f.UncompressedSize64)) //nolint:gosec // they fit
 		if rest, ok := bytes.CutPrefix(gap, short); ok {
 			return rest
 		}
