@@ -94,7 +94,7 @@ var timeRows = []row{
 	},
 	{
 		attacker: "the ledger's key", does: "shows different ledgers to different people (split view)",
-		caught: "any two of them who compare checkpoints (`gossip`); a witness, who has seen only one",
+		caught: "any two of them who compare checkpoints (`gossip`, with a mirror where their sizes differ); a witness, who has seen only one",
 		not:    "each of them alone",
 		attack: func(l *lab) {
 			l.run("cp", "-a", l.path("data"), l.path("other"))
