@@ -150,3 +150,21 @@ func TestRetainPayloads(t *testing.T) {
 		t.Fatal("payloads may go before their segments")
 	}
 }
+
+// TestPublishAlarmed: what was signed before an alarm was acknowledged, so the store gets
+// it all the same.
+func TestPublishAlarmed(t *testing.T) {
+	l := audited(t)
+	soon(t, "no pass over what is whole", func() bool { return l.Stats().Audit.Passes > 0 })
+	l.published()
+	l.store.setLedger(true)
+	l.store.setFail(func(p point) bool { return p.Method == "Put" })
+	l.record("custodian1", theCase, exhibit("E-002"))
+	l.insider("UPDATE people SET doc = replace(doc, 'Name of analyst1', 'Name of nobody__') WHERE principal = 'analyst1'")
+	soon(t, "there is no alarm", func() bool { return l.Alarm() != nil })
+	if l.Stats().Unpublished == 0 {
+		t.Error("it was published though the store takes nothing")
+	}
+	l.store.setFail(nil)
+	l.published()
+}
