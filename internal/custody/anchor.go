@@ -45,6 +45,10 @@ type anchors struct {
 	mu   sync.Mutex
 	gate chan struct{} // closed at the next change of any round
 
+	// overdue is closed when entries have waited for a round for AnchorEvery, by a clock that
+	// nobody sets; nil while none wait. It belongs to anchorLoop.
+	overdue chan struct{}
+
 	size, at, pending, failed atomic.Int64 // for operators
 }
 
@@ -107,7 +111,7 @@ func (s *Service) anchorLoop() {
 			continue
 		}
 		if !idle {
-			entries = nil // no news: they are what is waited for
+			entries = s.anchors.overdue // more of them are no news
 		}
 		s.pause(wait, stamps, entries)
 	}
@@ -141,7 +145,8 @@ func (s *Service) authority(name string) *authority.Authority {
 }
 
 // anchorStep does what there is to do, and tells when there will be more at the latest;
-// idle: or with the next entry.
+// idle: or with the next entry. A clock that was set back, or an entry from when it was
+// ahead, puts no round off: entries wait for AnchorEvery as this process measures it.
 func (s *Service) anchorStep() (wait time.Duration, idle bool, err error) {
 	now, _ := s.newest.get()
 	wait = s.cfg.AnchorEvery
@@ -151,13 +156,16 @@ func (s *Service) anchorStep() (wait time.Duration, idle bool, err error) {
 			return 0, false, err
 		}
 		idle = !active
-		if active {
-			wait = due.Sub(s.cfg.Now())
+		if idle {
+			s.anchors.overdue = nil
+		} else {
+			wait = s.roundWait(due)
 		}
 		if wait <= 0 {
 			if err := s.beginRound(now.Size, now.note); err != nil {
 				return 0, false, err
 			}
+			s.anchors.overdue = nil
 			wait, idle = s.cfg.AnchorEvery, true
 		}
 	}
@@ -165,6 +173,21 @@ func (s *Service) anchorStep() (wait time.Duration, idle bool, err error) {
 		return 0, false, err
 	}
 	return wait, idle, s.countAnchors()
+}
+
+// roundWait is how long a round can wait that is due then.
+func (s *Service) roundWait(due time.Time) time.Duration {
+	if s.anchors.overdue == nil {
+		gate := make(chan struct{})
+		s.anchors.overdue = gate
+		time.AfterFunc(s.cfg.AnchorEvery, func() { close(gate) })
+	}
+	select {
+	case <-s.anchors.overdue:
+		return 0
+	default:
+		return due.Sub(s.cfg.Now())
+	}
 }
 
 // nextRound tells when a round is due, if there are entries that none covers.
@@ -243,7 +266,8 @@ func (s *Service) askLoop(a *authority.Authority) {
 		})
 		wait := s.cfg.AnchorEvery
 		if err == nil {
-			if wait = pending.Due.Sub(s.cfg.Now()); wait <= 0 {
+			// No try is put off for longer: then the clock was set back since.
+			if wait = pending.Due.Sub(s.cfg.Now()); wait <= 0 || wait > s.cfg.AnchorEvery {
 				err = s.ask(a, pending, note)
 			}
 		}

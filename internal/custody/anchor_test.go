@@ -19,6 +19,7 @@ import (
 	"github.com/custodyd/custodyd/internal/custody"
 	"github.com/custodyd/custodyd/internal/database"
 	"github.com/custodyd/custodyd/internal/evidence"
+	"github.com/custodyd/custodyd/internal/identity"
 	"github.com/custodyd/custodyd/internal/verify"
 )
 
@@ -298,6 +299,24 @@ func (s *stamped) exported(k int) (verify.Report, []byte) {
 }
 
 // Nothing of an export, or of anything else, waits for an authority that never answers.
+// TestAnchorClock: a clock that is set back, to before the newest round or from a day that
+// was stamped by mistake, puts no round off.
+func TestAnchorClock(t *testing.T) {
+	s := newStamped(t, "lab2")
+	s.every = time.Second
+	s.start()
+	keys := []identity.Principal{"analyst1", "custodian1", "legal1", "stranger"} // of people who are not enrolled
+	for n, by := range []time.Duration{0, -1000 * time.Hour, 5_000 * time.Hour, -5_000 * time.Hour} {
+		s.clock.advance(by)
+		before := len(s.rounds())
+		p := identity.Principal(fmt.Sprintf("x%d", n))
+		s.record("admin", "", evidence.PersonEnrolled{Principal: p, Name: string(p), Roles: staff[4].roles, Key: s.key(keys[n]).PublicKey()})
+		s.until(string(p), func(r []custody.AnchorRound) bool {
+			return len(r) > before && brief(r[len(r)-1:]) == "lab2 anchored" && told(r[len(r)-1])
+		})
+	}
+}
+
 func TestSlowAuthority(t *testing.T) {
 	for _, wait := range []time.Duration{time.Millisecond, 0, -time.Second} {
 		s := newStamped(t, "slow")
