@@ -102,6 +102,13 @@ func (c *cosigners) keys() []ledger.WitnessKey {
 	return keys
 }
 
+// cosigned tells how much the witness has cosigned.
+func (w *cosigner) cosigned() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.state.Cosigned
+}
+
 // states tells of every witness.
 func (c *cosigners) states() []WitnessState {
 	list := make([]WitnessState, len(c.all))
@@ -260,6 +267,9 @@ func (s *Service) round(ctx context.Context, target signed, seal *sealed) error 
 	answers := make([]answer, len(s.cosigners.all))
 	var asked sync.WaitGroup
 	for i, w := range s.cosigners.all {
+		if seal == nil && w.cosigned() >= target.Size {
+			continue // the round is for the others
+		}
 		if w.skips > 0 && seal == nil {
 			w.skips--
 			continue

@@ -31,6 +31,7 @@ type outside struct {
 	key    ledger.VerifierKey
 	now    *witness.Witness
 	server *httptest.Server
+	asked  atomic.Int64 // requests
 	down   atomic.Bool
 	cut    atomic.Bool  // takes requests and answers nothing
 	lies   atomic.Int64 // how many answers are somebody else's, on the way to it
@@ -48,6 +49,7 @@ func newOutside(t testing.TB, l *lab, name string) *outside {
 	must(t, err)
 	o.open()
 	o.server = httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
+		o.asked.Add(1)
 		switch {
 		case o.down.Load():
 			out.WriteHeader(http.StatusServiceUnavailable)
@@ -242,6 +244,23 @@ func TestWitnessSilent(t *testing.T) {
 	l.record("custodian1", theCase, exhibit("E-002"))
 	if r := l.judgeBy([]*outside{one}); r.Verdict != verify.Verified {
 		t.Errorf("%s %v", r.Verdict, r.Findings)
+	}
+}
+
+// TestWitnessFails: who has cosigned all there is is left alone, though another fails.
+func TestWitnessFails(t *testing.T) {
+	l := newLab(t)
+	l.openCase()
+	one, two := newOutside(t, l, "one.example/w"), newOutside(t, l, "two.example/w")
+	l.restartWith(one, two)
+	two.down.Store(true)
+	l.record("custodian1", theCase, exhibit("E-002"))
+	states := func() []custody.WitnessState { return l.About().Witnesses }
+	within(t, "one cosigns", func() bool { return states()[0].Cosigned == l.Stats().Entries })
+	asked, failed := one.asked.Load(), states()[1].Failures
+	within(t, "two fails on", func() bool { return states()[1].Failures > failed+2 })
+	if n := one.asked.Load(); n != asked {
+		t.Errorf("one was asked %d times more", n-asked)
 	}
 }
 
