@@ -102,11 +102,12 @@ func (c *cosigners) keys() []ledger.WitnessKey {
 	return keys
 }
 
-// cosigned tells how much the witness has cosigned.
-func (w *cosigner) cosigned() int64 {
+// has tells that the witness has cosigned that much and that this was its last answer: a
+// start asks everybody.
+func (w *cosigner) has(size int64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.state.Cosigned
+	return w.state.State == WitnessOK && w.state.Cosigned >= size
 }
 
 // states tells of every witness.
@@ -267,7 +268,7 @@ func (s *Service) round(ctx context.Context, target signed, seal *sealed) error 
 	answers := make([]answer, len(s.cosigners.all))
 	var asked sync.WaitGroup
 	for i, w := range s.cosigners.all {
-		if seal == nil && w.cosigned() >= target.Size {
+		if seal == nil && w.has(target.Size) {
 			continue // the round is for the others
 		}
 		if w.skips > 0 && seal == nil {
