@@ -170,6 +170,19 @@ func (s *service) kill() {
 	}
 }
 
+// end ends the service as an operator does.
+func (s *service) end() {
+	s.t.Helper()
+	l := s.life.Load()
+	if err := l.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		s.t.Fatal(err)
+	}
+	<-l.gone
+	if code := l.cmd.ProcessState.ExitCode(); code != exitOK {
+		s.t.Fatalf("the service ended with %d\n%s", code, &l.talk)
+	}
+}
+
 func (s *service) audit(flags ...string) {
 	s.t.Helper()
 	if code, stdout, stderr := s.run(append([]string{"audit", "--data", s.dir}, flags...)...); code != exitOK {

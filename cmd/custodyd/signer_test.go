@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -26,7 +27,7 @@ type signing struct {
 	root          string // everything below
 	socket, state string
 	cmd           *exec.Cmd
-	talk          bytes.Buffer
+	talk          talk
 }
 
 const nobody = 65534
@@ -91,6 +92,30 @@ func (s *signing) up(args ...string) {
 			s.t.Fatalf("signer: %v\n%s", err, &s.talk)
 		}
 	}
+}
+
+// talk is what a program says, which can be read while it goes on.
+type talk struct {
+	mu   sync.Mutex
+	said bytes.Buffer
+}
+
+func (t *talk) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.said.Write(p)
+}
+
+func (t *talk) Reset() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.said.Reset()
+}
+
+func (t *talk) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.said.String()
 }
 
 // kill ends the signer as a power cut would end it.
@@ -188,6 +213,10 @@ func TestSeparateSigner(t *testing.T) {
 	swap(t, s.dir, older)
 
 	// Database and the last segment are lost: what is left is read, and never served.
+	for range 2 { // the second start is a segment of its own
+		s.up(ctx)
+		s.end()
+	}
 	lost := filepath.Join(t.TempDir(), "lost")
 	carry(t, s.dir, lost, serviceFile, serviceFile+".pub", objectsPath)
 	unlock(lost)
