@@ -94,7 +94,7 @@ func (l *lab) crashAt(name string) {
 		return false
 	})
 	var entries atomic.Int64
-	l.clock.look = func() {
+	l.clock.each(func() {
 		if !inInsert() {
 			return
 		}
@@ -105,7 +105,7 @@ func (l *lab) crashAt(name string) {
 		case fmt.Sprintf("unsigned-%d", n):
 			_ = l.signer.Close()
 		}
-	}
+	})
 }
 
 // inInsert tells whether the committer is looking at the clock.
@@ -136,11 +136,11 @@ func interruptions(t *testing.T) (all []interruption, entries int) {
 	for _, size := range []int{small, large} {
 		entries = 0
 		l := emptyLab(t)
-		l.clock.look = func() {
+		l.clock.each(func() {
 			if inInsert() {
 				entries++
 			}
-		}
+		})
 		l.up()
 		must(t, newJourney(l, size).run())
 		l.audit()

@@ -52,7 +52,7 @@ var staff = []struct {
 // clock moves by a millisecond each time somebody looks at it.
 type clock struct {
 	micro atomic.Int64
-	look  func() // called at every look; may be nil
+	look  atomic.Pointer[func()] // called at every look; may be nil
 }
 
 func newClock() *clock {
@@ -62,11 +62,14 @@ func newClock() *clock {
 }
 
 func (c *clock) Now() time.Time {
-	if c.look != nil {
-		c.look()
+	if look := c.look.Load(); look != nil {
+		(*look)()
 	}
 	return time.UnixMicro(c.micro.Add(1000)).UTC()
 }
+
+// each has do called at every look.
+func (c *clock) each(do func()) { c.look.Store(&do) }
 
 func (c *clock) advance(d time.Duration) { c.micro.Add(d.Microseconds()) }
 

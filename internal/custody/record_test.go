@@ -339,11 +339,11 @@ func TestRevokedInTheSameBatch(t *testing.T) {
 	}
 	blocked, goOn := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	l.clock.look = func() {
+	l.clock.each(func() {
 		if inInsert() {
 			once.Do(func() { close(blocked); <-goOn })
 		}
-	}
+	})
 	type answer struct {
 		custody.Recorded
 		err error
@@ -391,11 +391,11 @@ func TestSealEndsItsBatch(t *testing.T) {
 	}
 	blocked, goOn := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	l.clock.look = func() {
+	l.clock.each(func() {
 		if inInsert() {
 			once.Do(func() { close(blocked); <-goOn })
 		}
-	}
+	})
 	var running sync.WaitGroup
 	record := func(e evidence.Event) {
 		payload, signature := l.sign(e)

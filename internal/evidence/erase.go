@@ -146,6 +146,10 @@ func (f *frame) forget(c Case, left Body) error {
 	case IntakeAbandoned:
 		return f.forgetIntake(c.ID, b.Intake, func(i *Intake) { i.Reason = b.Reason }, nil)
 	case CopyRequested:
+		// What is issued repeats the purpose, and nobody may sign what was erased.
+		if i, err := f.Intake(b.Intake); err == nil && i.State == Declared {
+			return f.forbid("intake "+b.Intake.String(), "its working copy is being made: erase it when that was issued or abandoned")
+		}
 		return f.forgetIntake(c.ID, b.Intake, func(i *Intake) { i.Purpose = b.Purpose },
 			func(copied *Copy) { copied.Purpose = b.Purpose })
 	}

@@ -189,14 +189,32 @@ func TestErasureRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	underWay := func() evidence.Event {
+		for n, past := range s.Past {
+			b, ok := past.Body.(evidence.CopyRequested)
+			if !ok {
+				continue
+			}
+			if i, err := s.Intake(b.Intake); err == nil && i.State == evidence.Declared {
+				erased, err := s.Erase(n)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return event(past.Case, erased)
+			}
+		}
+		t.Fatal("no copy is being made")
+		return evidence.Event{}
+	}
 	for name, test := range map[string]struct {
 		event evidence.Event
 		want  error
 	}{
-		"good":             {event(s.open, good), nil},
-		"of a closed case": {event(s.closed, opened(s.closed)), nil},
-		"under a hold":     {event(s.held, opened(s.held)), evidence.ErrHeld},
-		"another case":     {event(s.idle, good), fieldErr("body.residue")},
+		"of a copy that is being made": {underWay(), errTransition},
+		"good":                         {event(s.open, good), nil},
+		"of a closed case":             {event(s.closed, opened(s.closed)), nil},
+		"under a hold":                 {event(s.held, opened(s.held)), evidence.ErrHeld},
+		"another case":                 {event(s.idle, good), fieldErr("body.residue")},
 		"another entry's hash": {
 			event(s.open, change(func(b *evidence.PayloadErased) { b.Leaf = s.Newest(s.closed) })), evidence.ErrNotFound,
 		},
