@@ -53,16 +53,10 @@ func (a *audit) anchored(tx *database.Tx) error {
 // stamps.
 func (a *audit) explainAnchor(entry int64, o objectstore.Object, err error) (verify.Code, string) {
 	noted, known := a.stamps.objects[entry]
-	switch {
-	case o.Marker:
-		return CodeObjectMarker, "hides the versions below it: somebody has deleted the object"
-	case err != nil:
-		return CodeObjectUnreadable, err.Error()
-	case known && noted.Key != "" && o.Version != noted.Version:
-		return CodeObjectVersion, "the version that was noted is " + noted.Version
-	case known:
-		return "", ""
-	case entry >= a.r.Entries:
+	if code, detail := kept(o, err, known && noted.Key != "", noted.Version); known || code != "" {
+		return code, detail
+	}
+	if entry >= a.r.Entries {
 		return CodeStoreAhead, fmt.Sprintf("holds time stamps of entry %d, the database holds %d entries: it was rolled back", entry, a.r.Entries)
 	}
 	return CodeObjectUnknown, "no time stamps of that entry are noted"

@@ -50,16 +50,10 @@ func (a *audit) cosigned(tx *database.Tx) error {
 // a cosigned checkpoint.
 func (a *audit) explainWitnessed(ctx context.Context, size int64, o objectstore.Object, err error) (verify.Code, string) {
 	noted, known := a.witnessed.objects[size]
-	switch {
-	case o.Marker:
-		return CodeObjectMarker, "hides the versions below it: somebody has deleted the object"
-	case err != nil:
-		return CodeObjectUnreadable, err.Error()
-	case known && noted.Key != "" && o.Version != noted.Version:
-		return CodeObjectVersion, "the version that was noted is " + noted.Version
-	case known:
-		return "", ""
-	case size <= a.r.Entries:
+	if code, detail := kept(o, err, known && noted.Key != "", noted.Version); known || code != "" {
+		return code, detail
+	}
+	if size <= a.r.Entries {
 		return CodeObjectUnknown, "no cosigned checkpoint of that size is noted"
 	}
 	s := &Service{objects: a.cfg.Objects} // for its way of reading objects alone

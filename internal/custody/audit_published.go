@@ -55,21 +55,30 @@ func (a *audit) published(tx *database.Tx) error {
 	return nil
 }
 
+// kept tells what is wrong with an object that holds a part of the ledger, as far as one
+// need not look into it: err is of asking for it, version the one that is noted, if one is.
+func kept(o objectstore.Object, err error, noted bool, version string) (verify.Code, string) {
+	switch {
+	case o.Marker:
+		return CodeObjectMarker, "hides the versions below it: somebody has deleted the object"
+	case err != nil:
+		return CodeObjectUnreadable, err.Error()
+	case noted && o.Version != version:
+		return CodeObjectVersion, "the version that was noted is " + version
+	}
+	return "", ""
+}
+
 // explainPublished tells what is wrong with an object of the store whose key is that of
 // a segment or its payloads.
 func (a *audit) explainPublished(ctx context.Context, o objectstore.Object, err error) (verify.Code, string) {
 	noted, known := a.publication.objects[o.Key]
 	from, _, isSegment := ledger.ParseSegmentKey(o.Key)
 	first, _, _ := ledger.ParsePayloadsKey(o.Key)
+	if code, detail := kept(o, err, known, noted.Version); known || code != "" {
+		return code, detail
+	}
 	switch {
-	case o.Marker:
-		return CodeObjectMarker, "hides the versions below it: somebody has deleted the object"
-	case err != nil:
-		return CodeObjectUnreadable, err.Error()
-	case known && o.Version != noted.Version:
-		return CodeObjectVersion, "the version of the segment that was published is " + noted.Version
-	case known:
-		return "", ""
 	case !isSegment && a.publication.starts[first]:
 		a.note("object %s was left behind: the service was interrupted before it put the segment", o.Key)
 		return "", ""
