@@ -40,17 +40,9 @@ func newVault(t *testing.T) *vault {
 	v := &vault{dir: l.dir, keys: map[string]string{}}
 
 	image, log := content(digest.Segment+4711, 1), []byte("dc3dd completed\n")
-	d := declaration(image)
-	d.Acquisition.Log = &evidence.LogFile{Name: "dc3dd.log", Size: int64(len(log)), SHA256: sum(log)}
-	l.record("examiner1", theCase, d)
-	_, err := l.attach(d.Intake, evidence.ToolLog, log)
-	must(t, err)
-	l.upload(d.Intake, image)
-	_, err = l.Complete(l.ctx(), l.people["examiner1"], d.Intake, hashes(t, image))
-	must(t, err)
-	l.record("examiner1", theCase, evidence.CopySealed{Facts: *l.await(d.Intake, custody.Ready).Facts})
+	l.sealLogged(image, log)
 	l.issue("M1", "analyst1")
-	_, err = l.fetch("analyst1", "W1", 0, 100)
+	_, err := l.fetch("analyst1", "W1", 0, 100)
 	must(t, err)
 
 	small := content(100_000, 2)

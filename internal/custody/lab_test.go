@@ -444,8 +444,21 @@ func (l *lab) attach(id uuid.UUID, role evidence.Role, data []byte) (evidence.Ob
 // seal takes content in as the next master of E-001.
 func (l *lab) seal(content []byte) evidence.Facts {
 	l.t.Helper()
+	return l.sealLogged(content, nil)
+}
+
+// sealLogged does so with the log of the imaging tool, if there is one.
+func (l *lab) sealLogged(content, log []byte) evidence.Facts {
+	l.t.Helper()
 	d := declaration(content)
+	if log != nil {
+		d.Acquisition.Log = &evidence.LogFile{Name: "dc3dd.log", Size: int64(len(log)), SHA256: sum(log)}
+	}
 	l.record("examiner1", theCase, d)
+	if log != nil {
+		_, err := l.attach(d.Intake, evidence.ToolLog, log)
+		must(l.t, err)
+	}
 	l.upload(d.Intake, content)
 	_, err := l.Complete(l.ctx(), l.people["examiner1"], d.Intake, hashes(l.t, content))
 	must(l.t, err)

@@ -62,15 +62,7 @@ func TestWithhold(t *testing.T) {
 	other := l.record("examiner1", "", evidence.CaseOpened{Reference: "2026-0099", Title: "Another", RetainDays: 1})
 	log := []byte("imaged by Jane Roe\n")
 	image := content(100_000, 3)
-	d := declaration(image)
-	d.Acquisition.Log = &evidence.LogFile{Name: "dc3dd.log", Size: int64(len(log)), SHA256: sum(log)}
-	l.record("examiner1", theCase, d)
-	_, err := l.attach(d.Intake, evidence.ToolLog, log)
-	must(t, err)
-	l.upload(d.Intake, image)
-	_, err = l.Complete(l.ctx(), l.people["examiner1"], d.Intake, hashes(t, image))
-	must(t, err)
-	l.record("examiner1", theCase, evidence.CopySealed{Facts: *l.await(d.Intake, custody.Ready).Facts})
+	l.sealLogged(image, log)
 	l.issue("M1", "examiner1")
 	withheld := func(kinds ...evidence.Kind) (list []evidence.Withheld) {
 		for _, k := range kinds {
