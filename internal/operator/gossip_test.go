@@ -74,13 +74,20 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func TestCompare(t *testing.T) {
+// newKey makes the key of a ledger.
+func newKey(t *testing.T) (ledger.VerifierKey, note.Signer) {
+	t.Helper()
 	skey, vkey, err := ledger.GenerateKey(rand.Reader, "lab.example/custody")
 	must(t, err)
 	key, err := ledger.ParseVerifierKey(vkey)
 	must(t, err)
 	signer, err := note.NewSigner(skey)
 	must(t, err)
+	return key, signer
+}
+
+func TestCompare(t *testing.T) {
+	key, signer := newKey(t)
 	otherKey, _, err := ledger.GenerateKey(rand.Reader, "lab.example/custody")
 	must(t, err)
 	otherSigner, err := note.NewSigner(otherKey)
@@ -149,12 +156,7 @@ func TestCompare(t *testing.T) {
 // TestCompareByMirror: the tiles of a mirror, which the ledger's key signed, prove a split
 // view where the sizes differ, and no service has to answer.
 func TestCompareByMirror(t *testing.T) {
-	skey, vkey, err := ledger.GenerateKey(rand.Reader, "lab.example/custody")
-	must(t, err)
-	key, err := ledger.ParseVerifierKey(vkey)
-	must(t, err)
-	signer, err := note.NewSigner(skey)
-	must(t, err)
+	key, signer := newKey(t)
 	ours, theirs := &story{t: t, signer: signer}, &story{t: t, signer: signer}
 	ours.grow(20, "ours")
 	theirs.grow(20, "theirs")
@@ -195,12 +197,7 @@ func TestSeen(t *testing.T) {
 // TestRefusal: a service that will not prove what its key has signed is a finding, and
 // the notes of one fork never take the place of another's.
 func TestRefusal(t *testing.T) {
-	skey, vkey, err := ledger.GenerateKey(rand.Reader, "lab.example/custody")
-	must(t, err)
-	key, err := ledger.ParseVerifierKey(vkey)
-	must(t, err)
-	signer, err := note.NewSigner(skey)
-	must(t, err)
+	key, signer := newKey(t)
 	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 	}))
