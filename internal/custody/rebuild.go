@@ -194,6 +194,9 @@ func (r *rebuild) lookAt(p *passage, i int) error {
 	if e.Erased && evidence.IsResidue(event) != nil {
 		return fmt.Errorf("%w: its payload is not the one that the envelope names", ErrIncompleteStore)
 	}
+	if !e.Erased && event.IsErased() { // the service records none like that
+		return fmt.Errorf("%w: its payload is what erasing leaves of an entry, and stands for the entry itself", ErrIncompleteStore)
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package custody_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/custodyd/custodyd/internal/custody"
 	"github.com/custodyd/custodyd/internal/database"
+	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/identity"
 	"github.com/custodyd/custodyd/internal/ledger"
 	"github.com/custodyd/custodyd/internal/objectstore"
@@ -151,4 +153,73 @@ func TestRebuild(t *testing.T) {
 	l.audit()
 	l.restart()
 	l.audit()
+}
+
+// TestRebuildResidue: what erasing leaves of an entry stands in the store for nothing that
+// was recorded, though the envelope names it and both keys signed it.
+func TestRebuildResidue(t *testing.T) {
+	l := newLab(t)
+	l.openCase()
+	last := l.event("examiner1", theCase, exhibit("E-002"))
+	_, err := l.send(last)
+	must(t, err)
+	left, err := evidence.Residue(last)
+	must(t, err)
+	var entries []database.Entry
+	must(t, l.db.View(l.ctx(), func(tx *database.Tx) error {
+		entries, err = tx.Entries(0, 1<<20)
+		return err
+	}))
+	for name, row := range map[string]struct {
+		event   evidence.Event
+		wantErr error
+	}{
+		"as it was recorded": {event: last},
+		"erased before":      {event: left, wantErr: custody.ErrIncompleteStore},
+	} {
+		t.Run(name, func(t *testing.T) {
+			alone := labAt(t, t.TempDir())
+			alone.publishAs(l, entries, row.event)
+			_, err := alone.rebuild(nil)
+			if !errors.Is(err, row.wantErr) || row.wantErr != nil && !strings.Contains(err.Error(), "what erasing leaves") {
+				t.Errorf("%v, want %v", err, row.wantErr)
+			}
+		})
+	}
+}
+
+// publishAs fills the store of a lab that has none with the entries of another's ledger,
+// as its keys can sign them: the last one with another payload.
+func (l *lab) publishAs(of *lab, entries []database.Entry, event evidence.Event) {
+	l.t.Helper()
+	must(l.t, errors.Join(os.Symlink(of.path("keys"), l.path("keys")), os.Symlink(of.path("skey"), l.path("skey"))))
+	payload, signature := l.sign(event)
+	envelope, err := ledger.ParseEnvelope(entries[len(entries)-1].Envelope)
+	must(l.t, err)
+	envelope.Payload, envelope.Sig = sha256.Sum256(payload), sha256.Sum256(signature)
+
+	segment, tree := ledger.Segment{}, &ledger.Tree{}
+	var payloads [][]byte
+	for i, e := range entries {
+		if i == len(entries)-1 {
+			e.Envelope, e.Payload, e.Signature = envelope.Bytes(), payload, signature
+		}
+		segment.Entries = append(segment.Entries, ledger.SegmentEntry{Envelope: e.Envelope, Signature: e.Signature})
+		payloads = append(payloads, e.Payload)
+		tree.Append(nil, ledger.LeafHash(e.Envelope))
+	}
+	skey, err := os.ReadFile(l.path("skey"))
+	must(l.t, err)
+	signer, err := ledger.CreateSigner(l.path("signer"), string(skey))
+	must(l.t, err)
+	segment.Checkpoint, err = signer.Sign(ledger.Checkpoint{Origin: origin, Size: tree.Size(), Root: tree.Root()}, nil)
+	must(l.t, errors.Join(err, signer.Close(), os.Remove(l.path("signer"))))
+	data, named := ledger.MarshalPayloads(ledger.PayloadsKey(0, 1), 0, payloads)
+	segment.Payloads = named
+
+	l.store.Directory, err = objectstore.CreateDirectory(l.path("objects"), objectstore.Mutable())
+	must(l.t, err)
+	l.put(named.Key, data)
+	l.put(ledger.SegmentKey(0, 1), segment.Marshal())
+	must(l.t, l.store.Directory.Close())
 }
