@@ -67,12 +67,39 @@ func (t Time) MarshalText() ([]byte, error) {
 
 // UnmarshalText accepts nothing but the canonical text form.
 func (t *Time) UnmarshalText(text []byte) error {
-	p, err := time.Parse(timeLayout, string(text))
-	if err != nil || p.Format(timeLayout) != string(text) {
+	p, ok := parseTime(text)
+	if !ok {
 		return fmt.Errorf("time: want the form %s", timeLayout)
 	}
 	*t = Time{p}
 	return nil
+}
+
+// parseTime is by hand because time.Parse takes as long as all the rest of a payload and
+// accepts a comma for the point.
+func parseTime(text []byte) (time.Time, bool) {
+	if len(text) != len(timeLayout) {
+		return time.Time{}, false
+	}
+	var parts [7]int // year to microsecond
+	part := 0
+	for i, b := range text {
+		switch form := timeLayout[i]; {
+		case form >= '0' && form <= '9':
+			if b < '0' || b > '9' {
+				return time.Time{}, false
+			}
+			parts[part] = 10*parts[part] + int(b-'0')
+		case b != form:
+			return time.Time{}, false
+		default:
+			part++
+		}
+	}
+	year, month, day, hour, minute, second := parts[0], time.Month(parts[1]), parts[2], parts[3], parts[4], parts[5]
+	t := time.Date(year, month, day, hour, minute, second, parts[6]*1000, time.UTC)
+	y, m, d := t.Date() // other ones, where there is no such day
+	return t, y == year && m == month && d == day && hour < 24 && minute < 60 && second < 60
 }
 
 // Name is a case reference or an exhibit label: short, visible, and safe as a
@@ -80,11 +107,17 @@ func (t *Time) UnmarshalText(text []byte) error {
 // letters, digits, '.', '_' and '-'.
 type Name string
 
-var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+const maxName = 64
 
 // ParseName refuses anything that is not a [Name].
 func ParseName(s string) (Name, error) {
-	if !nameForm.MatchString(s) {
+	ok := len(s) > 0 && len(s) <= maxName
+	for i := 0; i < len(s) && ok; i++ {
+		c := s[i]
+		letter := 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9'
+		ok = letter || i > 0 && (c == '.' || c == '_' || c == '-')
+	}
+	if !ok {
 		return "", fmt.Errorf("%.80q: want a letter or digit, then up to 63 of letters, digits, '.', '_' and '-'", s)
 	}
 	return Name(s), nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -11,11 +12,15 @@ import (
 	"github.com/custodyd/custodyd/internal/evidence"
 )
 
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
 // What parses prints the same; there is no second spelling of a name.
 func FuzzNames(f *testing.F) {
 	for _, s := range []string{
 		"2026-0042/E-001/M1", "2026-0042", "a/b", "a/b/W12", "a/b/M01", "a/b/M0", "a/b/X1", "a//M1", "a/", "/", "", ".", "..", "-a", "a/b/M1/",
 		"00000000000000000000000000000001", "0000000000000000000000000000000A",
+		"0000-02-29T23:59:59.999999Z", "2026-13-01T00:00:00.000000Z", "2026-01-01T24:00:00.000000Z", "2026-01-01T00:60:00.000000Z", "2026-01-01T00:00:60.000000Z",
+		"2026-00-01T00:00:00.000000Z", "2026-01-00T00:00:00.000000Z", "2100-02-29T00:00:00.000000Z", "2026-03-01T09:30:00.00000 Z", "ä", "a/\n", "a\n",
 		"2026-03-01T09:30:00.000000Z", "2026-03-01T09:30:00,000000Z", "2026-03-01T09:30:00.000000+00:00", "2026-02-30T09:30:00.000000Z",
 	} {
 		f.Add(s)
@@ -35,6 +40,14 @@ func FuzzNames(f *testing.F) {
 			t.Errorf("time %q prints %q", s, at)
 		} else if err == nil && evidence.TimeOf(at.Time()) != at {
 			t.Errorf("time %q is another after all", s)
+		}
+		const layout = "2006-01-02T15:04:05.000000Z"
+		err := at.UnmarshalText([]byte(s))
+		if p, wrong := time.Parse(layout, s); (err == nil) != (wrong == nil && p.Format(layout) == s) || err == nil && !p.Equal(at.Time()) {
+			t.Errorf("time %q: %v, package time: %v", s, err, wrong)
+		}
+		if _, err := evidence.ParseName(s); (err == nil) != nameForm.MatchString(s) {
+			t.Errorf("name %q: %v", s, err)
 		}
 	})
 }

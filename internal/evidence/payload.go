@@ -103,6 +103,17 @@ func (e Event) json() ([]byte, error) {
 	return encoded, nil
 }
 
+// withoutEscapes is json.Marshal for those who do not write HTML.
+func withoutEscapes(v any) ([]byte, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
 // Parse reads a payload. Anything but the canonical form of a well-formed event
 // is refused, with a [FieldError] where one member is to blame.
 func Parse(payload []byte) (Event, error) {

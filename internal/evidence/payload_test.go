@@ -469,7 +469,6 @@ func padded(t *testing.T, s *story, size int) string {
 	return encode(size - len(encode(0)))
 }
 
-// What parses re-encodes to the same bytes, and the law never panics over it.
 // TestQuick: the short way reads every kind of event, as the long one does.
 func TestQuick(t *testing.T) {
 	for _, e := range tell(t).good() {
@@ -485,6 +484,39 @@ func TestQuick(t *testing.T) {
 	}
 }
 
+// TestQuickTampered: whatever is done to a byte of a payload, what the short way takes the
+// long one takes too, for the same.
+func TestQuickTampered(t *testing.T) {
+	taken := 0
+	for _, e := range tell(t).good() {
+		payload, err := e.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at := range payload {
+			before, after := string(payload[:at]), string(payload[at+1:])
+			texts := []string{before + "\t" + string(payload[at:]), before + after}
+			for _, b := range "\"\\0,}" {
+				texts = append(texts, before+string(b)+after)
+			}
+			for _, text := range texts {
+				got, ok := evidence.Quick([]byte(text))
+				if !ok || text == string(payload) {
+					continue
+				}
+				taken++
+				if want, err := evidence.Carefully([]byte(text)); err != nil || !reflect.DeepEqual(got, want) {
+					t.Errorf("%s, changed at byte %d: %v\n%s", e.Kind(), at, err, text)
+				}
+			}
+		}
+	}
+	if taken < 1000 {
+		t.Errorf("%d other payloads were looked at twice", taken)
+	}
+}
+
+// What parses re-encodes to the same bytes, and the law never panics over it.
 func FuzzParse(f *testing.F) {
 	s := tell(f)
 	for _, e := range s.good() {

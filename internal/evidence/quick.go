@@ -1,9 +1,7 @@
 package evidence
 
 import (
-	"bytes"
 	"encoding/hex"
-	"encoding/json"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -13,14 +11,15 @@ import (
 
 // quick is [Parse] for payloads as they are all but always: the members stand one after
 // the other as the canonical form has them, in the spelling that they are written in, so
-// that only the body needs a decoder of JSON. It may say no to any payload: then Parse
-// finds out, and what is wrong.
+// that nothing has to be decoded, sorted and written again. It may say no to any payload:
+// then Parse finds out, and what is wrong.
 func quick(payload []byte) (Event, bool) {
 	m := members{rest: payload}
 	action := Kind(m.text(`{"action":"`))
 	e := Event{Actor: identity.Principal(m.text(`,"actor":"`))}
 	at := m.text(`,"at":"`)
-	body := m.object(`,"body":`)
+	m.take(`,"body":`)
+	body := m.nested()
 	m.hex(`,"case":"`, e.Case[:])
 	id := m.text(`,"id":"`)
 	e.Log = string(m.text(`,"log":"`))
@@ -39,32 +38,23 @@ func quick(payload []byte) (Event, bool) {
 		return Event{}, false
 	}
 	var err error
-	if e.ID, err = uuid.ParseBytes(id); err != nil || e.ID.String() != string(id) {
+	if e.ID, err = uuid.ParseBytes(id); err != nil || len(id) != uuidLen || !small(id) { // else it has other spellings
 		return Event{}, false
 	}
 	if err := e.At.UnmarshalText(at); err != nil {
 		return Event{}, false
 	}
-	if e.Body, err = rule.decode(body, json.Unmarshal); err != nil || e.check() != nil {
+	if e.Body, err = rule.decode(body, readCanonical); err != nil || e.check() != nil {
 		return Event{}, false
 	}
-	again, err := withoutEscapes(e.Body)
-	return e, err == nil && isCanonical(body, again)
+	return e, true
 }
 
 // version is Version as it is written.
 var version = strconv.Itoa(Version)
 
-// withoutEscapes is json.Marshal for those who do not write HTML.
-func withoutEscapes(v any) ([]byte, error) {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
-}
+// uuidLen is the length of a UUID as they are written, with hyphens.
+const uuidLen = 36
 
 // members reads an object from its front. The first failure sticks.
 type members struct {
@@ -111,13 +101,37 @@ func (m *members) hex(before string, into []byte) {
 		m.failed = true
 		return
 	}
-	m.failed = m.failed || bytes.ContainsAny(text, "ABCDEF")
+	m.failed = m.failed || !small(text)
 }
 
-// object finds the end of an object. Whether it is one is for a decoder to tell.
-func (m *members) object(before string) []byte {
-	m.take(before)
-	if !m.has(`{`) {
+// small tells whether no hexadecimal digit is a capital letter.
+func small(text []byte) bool {
+	for _, b := range text {
+		if b >= 'A' && b <= 'F' {
+			return false
+		}
+	}
+	return true
+}
+
+// integer reads a whole number that JSON readers of every kind take for the same.
+func (m *members) integer() (n int64) {
+	const most = 15 // digits: always below 2^53
+	digits := 0
+	for ; digits < len(m.rest) && m.rest[digits] >= '0' && m.rest[digits] <= '9' && digits <= most; digits++ {
+		n = 10*n + int64(m.rest[digits]-'0')
+	}
+	if digits == 0 || digits > most || m.rest[0] == '0' && digits > 1 {
+		m.failed = true
+		return 0
+	}
+	m.rest = m.rest[digits:]
+	return n
+}
+
+// nested finds the end of an object or array. Whether it is one is for a decoder to tell.
+func (m *members) nested() []byte {
+	if !m.has("{") && !m.has("[") {
 		m.failed = true
 		return nil
 	}
@@ -129,14 +143,15 @@ func (m *members) object(before string) []byte {
 		case b == '"':
 			quoted = !quoted
 		case quoted:
-		case b == '{':
+		case b == '{' || b == '[':
 			depth++
-		case b == '}':
-			if depth--; depth == 0 {
-				object := m.rest[:i+1]
-				m.rest = m.rest[i+1:]
-				return object
-			}
+		case b == '}' || b == ']':
+			depth--
+		}
+		if depth == 0 {
+			nested := m.rest[:i+1]
+			m.rest = m.rest[i+1:]
+			return nested
 		}
 	}
 	m.failed = true
