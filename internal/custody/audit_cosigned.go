@@ -35,7 +35,8 @@ func (a *audit) cosigned(tx *database.Tx) error {
 		}
 		var o evidence.Object
 		if len(row.Object) > 0 {
-			if err := json.Unmarshal(row.Object, &o); err != nil || o.Key != witnessedKey(row.Size) {
+			err := json.Unmarshal(row.Object, &o)
+			if size, _, ok := parseWitnessedKey(o.Key); err != nil || !ok || size != row.Size {
 				a.find(CodeRowDamaged, name, "does not name its object")
 			} else {
 				a.witnessed.order = append(a.witnessed.order, &named{Object: o, subject: fmt.Sprintf("cosigned checkpoint %d", row.Size)})
@@ -50,6 +51,9 @@ func (a *audit) cosigned(tx *database.Tx) error {
 // a cosigned checkpoint.
 func (a *audit) explainWitnessed(ctx context.Context, size int64, o objectstore.Object, err error) (verify.Code, string) {
 	noted, known := a.witnessed.objects[size]
+	if known && noted.Key != "" && noted.Key != o.Key && !o.Marker {
+		return CodeObjectUnknown, "the cosigned checkpoint of that size is " + noted.Key
+	}
 	if code, detail := kept(o, err, known && noted.Key != "", noted.Version); known || code != "" {
 		return code, detail
 	}

@@ -56,7 +56,7 @@ func (a *audit) list(ctx context.Context, s *shelf) ([]verify.Finding, error) {
 		}
 		var code verify.Code
 		var detail string
-		if size, ok := parseWitnessedKey(o.Key); ok {
+		if size, _, ok := parseWitnessedKey(o.Key); ok {
 			code, detail = a.explainWitnessed(ctx, size, o, err)
 		} else if entry, ok := parseAnchorKey(o.Key); ok {
 			code, detail = a.explainAnchor(entry, o, err)

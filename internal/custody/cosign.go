@@ -61,7 +61,8 @@ type cosigners struct {
 	gate  chan struct{} // closed when a seal comes or a witness has answered
 	seals []*sealed     // the newest, in order
 
-	saved int // rounds of which something was noted; of the one round
+	saved   int   // rounds of which something was noted; of the one round
+	putFrom int64 // size from which on the next ones are put into the store; of the same
 }
 
 // cosigner is one witness.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -231,6 +232,72 @@ func (l *lab) readObject(key string) []byte {
 	data, err := io.ReadAll(r)
 	must(l.t, err)
 	return data
+}
+
+// TestWitnessedRubbish: who may write to the store puts something under every name that the
+// coming cosigned checkpoints have there, half of it such that it cannot even be looked at.
+// Each takes its next name, and none waits behind one that is not put.
+func TestWitnessedRubbish(t *testing.T) {
+	l := newLab(t)
+	l.openCase()
+	w := newOutside(t, l, "court.example/w")
+	l.restartWith(w)
+	export := func() int64 {
+		e, err := l.Export(l.ctx(), l.people["legal1"], theCase, custody.ExportOptions{})
+		must(t, err)
+		must(t, e.WriteTo(l.ctx(), io.Discard))
+		return l.Stats().Entries
+	}
+	within(t, "all is cosigned", func() bool { return w.size() == l.Stats().Entries })
+	key := func(size int64) string { return fmt.Sprintf("witnessed-%016d", size) }
+	const many = 70 // more than are put at once
+	at := l.Stats().Entries + 1
+	for size := at; size < at+many; size++ {
+		must(t, os.Mkdir(l.path("objects", "objects", key(size)), 0o700))
+	}
+	for size := at + many; size < at+3*many; size++ {
+		l.put(key(size), []byte("x"))
+	}
+	for export() < at+many {
+	}
+	foreign := l.Stats().Foreign
+	last := export()
+	l.eventually("the next ones are put", func() bool {
+		_, err := l.store.Directory.Stat(l.ctx(), key(last)+"-2", "")
+		return err == nil || export() == 0
+	})
+	if _, err := w.now.Key().Cosignature(l.readObject(key(last) + "-2")); err != nil {
+		t.Error(err)
+	}
+	if l.Stats().Foreign <= foreign || !strings.Contains(l.logged.String(), "who can write to the store") || l.Alarm() != nil {
+		t.Errorf("alarm %v, %+v", l.Alarm(), l.Stats())
+	}
+
+	// Those that wait are put when they can be.
+	for size := at; size < at+many; size++ {
+		must(t, os.Remove(l.path("objects", "objects", key(size))))
+	}
+	l.eventually("the first are put", func() bool {
+		var due []database.Cosigned
+		must(t, l.db.View(l.ctx(), func(tx *database.Tx) (err error) {
+			due, err = tx.CosignedToPut(0, 1)
+			return err
+		}))
+		return len(due) == 0 || export() == 0
+	})
+	l.down()
+	found := map[string]int{}
+	for _, f := range (&vault{dir: l.dir}).audit(t, func(c *custody.AuditConfig) { c.Contents = true }).Findings {
+		found[string(f.Code)]++
+	}
+	if found["object-unknown"] != 2*many || len(found) != 1 {
+		t.Errorf("the audit finds %v", found)
+	}
+	rebuilt, err := bare(t, l.dir).rebuild(nil)
+	must(t, err)
+	if rebuilt.Witnessed < many || len(rebuilt.Notes) < 100 {
+		t.Errorf("%+v", rebuilt)
+	}
 }
 
 // TestWitnessSilent: a witness that takes a request and never answers does not hold up the

@@ -1,6 +1,7 @@
 package custody
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -20,14 +21,28 @@ const roleWitnessed evidence.Role = "witnessed"
 
 const witnessedPrefix = "witnessed-"
 
-// witnessedKey names the object of the cosigned checkpoint over size entries.
-func witnessedKey(size int64) string { return fmt.Sprintf(witnessedPrefix+"%016d", size) }
+// witnessedKey is the n-th name, from 1, of the object of the cosigned checkpoint over size
+// entries. Another than the first is used where a stranger's object has that.
+func witnessedKey(size int64, n int) string {
+	key := fmt.Sprintf(witnessedPrefix+"%016d", size)
+	if n > 1 {
+		key += "-" + strconv.Itoa(n)
+	}
+	return key
+}
 
 // parseWitnessedKey reads what witnessedKey writes.
-func parseWitnessedKey(key string) (int64, bool) {
-	digits, ok := strings.CutPrefix(key, witnessedPrefix)
+func parseWitnessedKey(key string) (size int64, n int, ok bool) {
+	text, _ := strings.CutPrefix(key, witnessedPrefix)
+	digits, suffix, more := strings.Cut(text, "-")
 	size, err := strconv.ParseInt(digits, 10, 64)
-	return size, ok && err == nil && size > 0 && witnessedKey(size) == key
+	if n = 1; more {
+		n, _ = strconv.Atoi(suffix)
+	}
+	if err != nil || size < 1 || n < 1 || n > ledger.MaxNames || witnessedKey(size, n) != key {
+		return 0, 0, false
+	}
+	return size, n, true
 }
 
 // keptEvery is how many rounds lie between two cosigned checkpoints that are kept for
@@ -62,26 +77,38 @@ func (s *Service) saveCosigned(ctx context.Context, target signed, notes [][]byt
 	}))
 }
 
-// putCosigned puts the kept ones into the store that are not there. What fails is tried
-// again in the next round, and at the next start.
+// putCosigned puts the kept ones into the store that are not there, maxSeals at once. What
+// fails is tried again when the others had their turn, and at the next start.
 func (s *Service) putCosigned(ctx context.Context) {
 	var due []database.Cosigned
 	err := s.db.View(ctx, func(tx *database.Tx) (err error) {
-		due, err = tx.CosignedToPut(maxSeals)
+		due, err = tx.CosignedToPut(s.cosigners.putFrom, maxSeals)
 		return err
 	})
-	for _, c := range due { // one whose name a stranger took is in nobody's way
-		err = errors.Join(err, s.putOneCosigned(ctx, c))
+	s.cosigners.putFrom = 0
+	if len(due) == maxSeals {
+		s.cosigners.putFrom = due[maxSeals-1].Size + 1
+	}
+	failed := 0
+	for _, c := range due {
+		if fault := s.putOneCosigned(ctx, c); fault != nil {
+			failed++
+			err = cmp.Or(err, fault)
+		}
 	}
 	if err != nil && ctx.Err() == nil {
-		s.log.Warn("put cosigned checkpoints into the store", "error", err)
+		s.log.Warn("put cosigned checkpoints into the store", "due", len(due), "failed", failed, "error", err)
 	}
 }
 
 func (s *Service) putOneCosigned(ctx context.Context, c database.Cosigned) error {
-	o, err := s.putOnce(ctx, witnessedKey(c.Size), c.Note, s.ledgerUntil())
+	o, err := s.putNamed(ctx, witnessedNames, c.Size, c.Note, s.ledgerUntil())
 	if err != nil {
 		return err
+	}
+	if first := witnessedKey(c.Size, 1); o.Key != first {
+		s.publisher.foreign.Add(1)
+		s.log.Error("somebody else's object lies where a cosigned checkpoint goes: who can write to the store?", "object", first, "instead", o.Key)
 	}
 	if c.Object, err = json.Marshal(object(roleWitnessed, o, sha256.Sum256(c.Note))); err != nil {
 		return fmt.Errorf("cosigned checkpoint %d: %w", c.Size, err)
@@ -112,9 +139,15 @@ func (s *Service) lastCosignedBy(ctx context.Context, key ledger.WitnessKey) (fo
 // signature must hold, and its tree be the one in the database; whose the other lines
 // are is for verifiers to know.
 func restoreWitnessed(tx *database.Tx, key ledger.VerifierKey, o objectstore.Object, note []byte) error {
-	size, ok := parseWitnessedKey(o.Key)
+	size, _, ok := parseWitnessedKey(o.Key)
 	if !ok {
 		return fmt.Errorf("object %s: is no cosigned checkpoint's name", o.Key)
+	}
+	switch _, err := tx.Cosigned(size); {
+	case err == nil:
+		return fmt.Errorf("object %s: another of that size holds that comes before it", o.Key)
+	case !errors.Is(err, database.ErrNotFound):
+		return err
 	}
 	c, err := ledger.OpenCheckpoint(note, key)
 	if err != nil {

@@ -50,7 +50,7 @@ type publisher struct {
 	resumed  bool         // it was looked for what an interruption left; of the same
 	urged    atomic.Int64 // entries before this number do not wait for company
 	failures atomic.Int64
-	foreign  atomic.Int64 // objects met under the ledger's next name that its key did not sign
+	foreign  atomic.Int64 // objects of strangers, met where a segment or a cosigned checkpoint goes
 	head     newest       // the newest checkpoint of which the store has all entries
 
 	mu      sync.Mutex
@@ -286,23 +286,13 @@ func (s *Service) payloadsUntil() time.Time {
 // or finds them under one that is not, and names them in it.
 func (s *Service) putPayloads(ctx context.Context, segment *ledger.Segment, payloads [][]byte) (evidence.Object, error) {
 	data, named := ledger.MarshalPayloads("", segment.From, payloads)
-	for n := 1; ; {
-		o, err := s.objects.Put(ctx, ledger.PayloadsKey(segment.From, n), bytes.NewReader(data), int64(len(data)), s.payloadsUntil())
-		if errors.Is(err, fs.ErrExist) {
-			var found bool
-			if o, found, err = s.findPayloads(ctx, segment.From, named); err == nil && !found {
-				if n, err = s.freeName(ctx, segment.From, n, ledger.PayloadsKey, ledger.ParsePayloadsKey); err == nil {
-					continue
-				}
-			}
-		}
-		if err != nil {
-			return evidence.Object{}, err
-		}
-		named.Key = o.Key
-		segment.Payloads = named
-		return object(rolePayloads, o, digest.SHA256(named.SHA256)), nil
+	o, err := s.putNamed(ctx, payloadsNames, segment.From, data, s.payloadsUntil())
+	if err != nil {
+		return evidence.Object{}, err
 	}
+	named.Key = o.Key
+	segment.Payloads = named
+	return object(rolePayloads, o, digest.SHA256(named.SHA256)), nil
 }
 
 // putSegment puts a segment under the first of its names that is free. Where one of the
@@ -317,32 +307,10 @@ func (s *Service) putSegment(ctx context.Context, from int64, data []byte) (o ob
 		if found, err := s.adoptNext(ctx, from, head); found || err != nil {
 			return objectstore.Object{}, found, err
 		}
-		if n, err = s.freeName(ctx, from, n, ledger.SegmentKey, ledger.ParseSegmentKey); err != nil {
+		if n, err = s.freeName(ctx, segmentNames, from, n); err != nil {
 			return objectstore.Object{}, false, err
 		}
 	}
-}
-
-// freeName gives the first name that no object has, nor a version of one, when the store
-// has refused the n-th.
-func (s *Service) freeName(
-	ctx context.Context, from int64, refused int, key func(from int64, n int) string, parse func(key string) (from int64, n int, ok bool),
-) (int, error) {
-	taken := map[int]bool{refused: true}
-	for o, err := range s.objects.List(ctx, key(from, 1)) {
-		if err != nil && o.Key == "" {
-			return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
-		if first, n, ok := parse(o.Key); ok && first == from {
-			taken[n] = true
-		}
-	}
-	for n := 1; n <= ledger.MaxNames; n++ {
-		if !taken[n] {
-			return n, nil
-		}
-	}
-	return 0, fmt.Errorf("object %s: all of its %d names are taken: %w", key(from, 1), ledger.MaxNames, fs.ErrExist)
 }
 
 // nextRun gives the entries of the next segment and the signed checkpoint that it ends

@@ -269,7 +269,7 @@ func (s *Service) adoptSegment(ctx context.Context, from int64, o objectstore.Ob
 			return fmt.Errorf("%w: entry %d is not the one under the checkpoint", errForeign, from+int64(i))
 		}
 	}
-	second, found, err := s.findPayloads(ctx, from, segment.Payloads)
+	second, found, err := s.findNamed(ctx, payloadsNames, from, sought{segment.Payloads.Key, segment.Payloads.Size, segment.Payloads.SHA256}, s.payloadsUntil())
 	if err != nil {
 		return err
 	}
@@ -313,36 +313,6 @@ func (s *Service) samePayloads(ctx context.Context, o objectstore.Object, run []
 		}
 	}
 	return nil
-}
-
-// findPayloads finds the payloads of a segment by their hash, under the name that it
-// gives, or under all where it gives none, and makes them as durable and locked as ones
-// that were put now.
-func (s *Service) findPayloads(ctx context.Context, from int64, p ledger.SegmentPayloads) (objectstore.Object, bool, error) {
-	for o, err := range s.objects.List(ctx, ledger.PayloadsKey(from, 1)) {
-		if err != nil && o.Key == "" {
-			return objectstore.Object{}, false, fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
-		first, _, ok := ledger.ParsePayloadsKey(o.Key)
-		if !ok || first != from || p.Key != "" && o.Key != p.Key || o.Marker {
-			continue
-		}
-		if err != nil {
-			return objectstore.Object{}, false, fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
-		if o.Size != p.Size {
-			continue
-		}
-		data, err := s.readWhole(ctx, o)
-		if err != nil {
-			return objectstore.Object{}, false, fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
-		if sha256.Sum256(data) == p.SHA256 {
-			o, err = s.lockOn(ctx, o, s.payloadsUntil())
-			return o, true, err
-		}
-	}
-	return objectstore.Object{}, false, nil
 }
 
 // lockOn makes an object as durable and locked as one that is put now.

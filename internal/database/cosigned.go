@@ -52,9 +52,10 @@ func (tx *Tx) CosignedFrom(size int64, limit int) ([]Cosigned, error) {
 	return tx.cosigned("WHERE size >= ? ORDER BY size LIMIT ?", size, limit)
 }
 
-// CosignedToPut gives up to limit kept ones that are not in the object store, in order.
-func (tx *Tx) CosignedToPut(limit int) ([]Cosigned, error) {
-	return tx.cosigned("WHERE kept = 1 AND object = '' ORDER BY size LIMIT ?", limit)
+// CosignedToPut gives up to limit kept ones that are not in the object store, from a size
+// on, in order.
+func (tx *Tx) CosignedToPut(size int64, limit int) ([]Cosigned, error) {
+	return tx.cosigned("WHERE kept = 1 AND object = '' AND size >= ? ORDER BY size LIMIT ?", size, limit)
 }
 
 func (tx *Tx) cosigned(where string, args ...any) ([]Cosigned, error) {

@@ -55,12 +55,14 @@ func TestCosigned(t *testing.T) {
 	look("all", func(tx *Tx) ([]Cosigned, error) { return tx.CosignedFrom(0, 10) }, all...)
 	look("from 7", func(tx *Tx) ([]Cosigned, error) { return tx.CosignedFrom(4, 1) }, all[1])
 	look("newest", func(tx *Tx) ([]Cosigned, error) { return tx.NewestCosigned(2) }, all[2], all[1])
-	look("to put", func(tx *Tx) ([]Cosigned, error) { return tx.CosignedToPut(10) }, all[0], all[1])
+	look("to put", func(tx *Tx) ([]Cosigned, error) { return tx.CosignedToPut(0, 10) }, all[0], all[1])
+	look("first to put", func(tx *Tx) ([]Cosigned, error) { return tx.CosignedToPut(3, 1) }, all[0])
+	look("next to put", func(tx *Tx) ([]Cosigned, error) { return tx.CosignedToPut(4, 1) }, all[1])
 	kept.Object = []byte("{}")
 	if err := save(kept); err != nil {
 		t.Fatal(err)
 	}
-	look("to put still", func(tx *Tx) ([]Cosigned, error) { return tx.CosignedToPut(10) }, all[1])
+	look("to put still", func(tx *Tx) ([]Cosigned, error) { return tx.CosignedToPut(0, 10) }, all[1])
 	for name, c := range map[string]Cosigned{
 		"more lines of a kept one": {Size: 3, Note: []byte("3 abc"), Kept: true, Object: []byte("{}")},
 		"kept no more":             {Size: 7, Note: []byte("7")},

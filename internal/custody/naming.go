@@ -1,0 +1,102 @@
+package custody
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/custodyd/custodyd/internal/ledger"
+	"github.com/custodyd/custodyd/internal/objectstore"
+)
+
+// naming is how the objects of a kind are called: each has a number, and up to
+// ledger.MaxNames names, for what lies under one may be a stranger's.
+type naming struct {
+	key   func(number int64, n int) string // the n-th name, from 1; the others begin with the first
+	parse func(key string) (number int64, n int, ok bool)
+}
+
+var (
+	segmentNames   = naming{ledger.SegmentKey, ledger.ParseSegmentKey}
+	payloadsNames  = naming{ledger.PayloadsKey, ledger.ParsePayloadsKey}
+	witnessedNames = naming{witnessedKey, parseWitnessedKey}
+)
+
+// sought is an object that is looked for by its bytes, under a name or, where that is
+// empty, under all of them.
+type sought struct {
+	key  string
+	size int64
+	sum  ledger.Hash // SHA-256
+}
+
+// putNamed puts bytes under the first of the names that is free, or finds them under one
+// that is not.
+func (s *Service) putNamed(ctx context.Context, names naming, number int64, data []byte, until time.Time) (objectstore.Object, error) {
+	for n := 1; ; {
+		o, err := s.objects.Put(ctx, names.key(number, n), bytes.NewReader(data), int64(len(data)), until)
+		if !errors.Is(err, fs.ErrExist) {
+			return o, err
+		}
+		o, found, err := s.findNamed(ctx, names, number, sought{"", int64(len(data)), sha256.Sum256(data)}, until)
+		if found || err != nil {
+			return o, err
+		}
+		if n, err = s.freeName(ctx, names, number, n); err != nil {
+			return objectstore.Object{}, err
+		}
+	}
+}
+
+// findNamed finds an object, and makes it as durable and locked as one that was put now.
+// One that cannot be looked at may be it.
+func (s *Service) findNamed(ctx context.Context, names naming, number int64, want sought, until time.Time) (objectstore.Object, bool, error) {
+	for o, err := range s.objects.List(ctx, names.key(number, 1)) {
+		if err != nil && o.Key == "" {
+			return objectstore.Object{}, false, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		at, _, ok := names.parse(o.Key)
+		if !ok || at != number || want.key != "" && o.Key != want.key || o.Marker {
+			continue
+		}
+		if err != nil {
+			return objectstore.Object{}, false, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		if o.Size != want.size {
+			continue
+		}
+		data, err := s.readWhole(ctx, o)
+		if err != nil {
+			return objectstore.Object{}, false, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		if sha256.Sum256(data) == want.sum {
+			o, err = s.lockOn(ctx, o, until)
+			return o, true, err
+		}
+	}
+	return objectstore.Object{}, false, nil
+}
+
+// freeName gives the first name that no object has, nor a version of one, when the store
+// has refused the n-th.
+func (s *Service) freeName(ctx context.Context, names naming, number int64, refused int) (int, error) {
+	taken := map[int]bool{refused: true}
+	for o, err := range s.objects.List(ctx, names.key(number, 1)) {
+		if err != nil && o.Key == "" {
+			return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		if at, n, ok := names.parse(o.Key); ok && at == number {
+			taken[n] = true
+		}
+	}
+	for n := 1; n <= ledger.MaxNames; n++ {
+		if !taken[n] {
+			return n, nil
+		}
+	}
+	return 0, fmt.Errorf("object %s: all of its %d names are taken: %w", names.key(number, 1), ledger.MaxNames, fs.ErrExist)
+}
