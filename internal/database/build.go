@@ -31,7 +31,7 @@ func Build(ctx context.Context, path string, m Meta, fill func(*Bulk) error) (er
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
+	defer func() { err = errors.Join(err, giveLock(lock)) }()
 	return build(ctx, path, m, func(part string) error { return bulk(ctx, part, m, fill) })
 }
 

@@ -120,7 +120,7 @@ func create(ctx context.Context, path string, m Meta) (*DB, error) {
 		return nil, err
 	}
 	if err := build(ctx, path, m, nil); err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, giveLock(lock))
 	}
 	return open(ctx, path, lock)
 }
@@ -303,5 +303,5 @@ func (db *DB) Close() error {
 	if db.writer != nil {
 		err = errors.Join(db.apart.Close(), db.writer.Close())
 	}
-	return errors.Join(db.reader.Close(), err, db.lock.Close())
+	return errors.Join(db.reader.Close(), err, giveLock(db.lock))
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 
 	"github.com/pressly/goose/v3"
@@ -261,6 +262,19 @@ func TestOnlyOneProcess(t *testing.T) {
 		t.Errorf("create: %v, want %v", err, ErrLocked)
 	}
 	update(t, db, func(tx *Tx) error { return tx.Append(nextEntry(t, tx, system, 10)) })
+}
+
+// A program that this process is starting has its open files, and so its locks, until it
+// executes. Closing lets go of the file all the same.
+func TestClosedIsFree(t *testing.T) {
+	db, path := createDatabase(t)
+	inherited, err := syscall.Dup(int(db.lock.Fd()))
+	must(t, err)
+	defer syscall.Close(inherited) //nolint:errcheck // of a test
+	closeDB(t, db)
+	db, err = Open(t.Context(), path)
+	must(t, err)
+	closeDB(t, db)
 }
 
 // Every version that there was is brought to this one, with what it holds.

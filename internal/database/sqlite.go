@@ -216,8 +216,8 @@ func objects(ctx context.Context, db *sqlx.DB) (map[string]string, error) {
 	return texts, nil
 }
 
-// takeLock makes this process the one that may open the database. Closing the
-// file, or the end of the process, gives the lock back.
+// takeLock makes this process the one that may open the database. giveLock, or the end of
+// the process, gives the lock back.
 func takeLock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator names the file
 	if err != nil {
@@ -231,6 +231,12 @@ func takeLock(path string) (*os.File, error) {
 		return nil, errors.Join(&fs.PathError{Op: "lock", Path: f.Name(), Err: err}, f.Close())
 	}
 	return f, nil
+}
+
+// giveLock gives the lock back before the file is closed: a program that this process is
+// starting has the file open too, until it executes.
+func giveLock(f *os.File) error {
+	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
 }
 
 func syncDirectory(path string) error {

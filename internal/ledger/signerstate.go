@@ -181,4 +181,4 @@ func (s *stateFile) write(next state) error {
 }
 
 // close also gives the lock free.
-func (s *stateFile) close() error { return s.f.Close() }
+func (s *stateFile) close() error { return errors.Join(unlockFile(s.f), s.f.Close()) }

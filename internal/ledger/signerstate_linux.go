@@ -11,6 +11,12 @@ func lockFile(f *os.File) error {
 	return control(f, func(fd int) error { return syscall.Flock(fd, syscall.LOCK_EX|syscall.LOCK_NB) })
 }
 
+// unlockFile gives the lock free before the file is closed: a program that this process is
+// starting has the file open too, until it executes.
+func unlockFile(f *os.File) error {
+	return control(f, func(fd int) error { return syscall.Flock(fd, syscall.LOCK_UN) })
+}
+
 // syncData makes what was written durable. The file never changes its length, so
 // its other attributes need not be, which saves a write of the file system's journal.
 func syncData(f *os.File) error { return control(f, syscall.Fdatasync) }

@@ -12,4 +12,6 @@ import (
 
 func lockFile(*os.File) error { return errors.ErrUnsupported }
 
+func unlockFile(*os.File) error { return errors.ErrUnsupported }
+
 func syncData(*os.File) error { return errors.ErrUnsupported }

@@ -218,7 +218,7 @@ func (d *Directory) tryImmutable() (refusal, err error) {
 }
 
 // Close lets another process open the directory.
-func (d *Directory) Close() error { return d.marker.Close() }
+func (d *Directory) Close() error { return errors.Join(unlock(d.marker), d.marker.Close()) }
 
 // Describe says what the store is.
 func (d *Directory) Describe() Description {

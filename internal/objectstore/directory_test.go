@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -89,6 +90,10 @@ func TestDirectoryCreateAndOpen(t *testing.T) {
 			if _, err := CreateDirectory(path); !errors.Is(err, fs.ErrExist) {
 				t.Errorf("create of an existing one: %v", err)
 			}
+			// As a program has it that this process is starting, until it executes.
+			inherited, err := syscall.Dup(int(d.marker.Fd()))
+			must(t, err)
+			defer syscall.Close(inherited) //nolint:errcheck // of a test
 			must(t, d.Close())
 			again, err := OpenDirectory(path)
 			must(t, err)

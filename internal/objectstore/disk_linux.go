@@ -18,6 +18,10 @@ func tryLock(f *os.File) error {
 	return err
 }
 
+// unlock gives the lock free before the file is closed: a program that this process is
+// starting has the file open too, until it executes.
+func unlock(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_UN) }
+
 // moveNew renames from to to and fails with fs.ErrExist when to is there.
 func moveNew(from, to string) error {
 	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)

@@ -22,6 +22,8 @@ func tryLock(f *os.File) error {
 	return err
 }
 
+func unlock(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_UN) }
+
 func moveNew(from, to string) error { return moveUnlessThere(from, to) }
 
 func startWriteback(*os.File, int64, int64) {}

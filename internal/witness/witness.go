@@ -78,7 +78,7 @@ func Open(cfg Config) (_ *Witness, err error) {
 }
 
 // Close gives the state free. Nothing may be asked of the witness after it.
-func (w *Witness) Close() error { return w.lock.Close() }
+func (w *Witness) Close() error { return errors.Join(unlockFile(w.lock), w.lock.Close()) }
 
 // Key gives the key that verifies what this witness cosigns.
 func (w *Witness) Key() ledger.WitnessKey { return w.cosigner.Key() }
