@@ -75,7 +75,7 @@ var exits = []struct {
 	errs []error
 }{
 	{exitInterrupted, "", []error{context.Canceled}},
-	{exitFinding, "keep both files and tell the person who answers for the ledger", []error{verify.ErrNotConsistent, verify.ErrBehind}},
+	{exitFinding, "keep both files and tell the person who answers for the ledger", []error{verify.ErrNotConsistent, verify.ErrBehind, operator.ErrUnproven}},
 	{exitFinding, "do not go on before the key was compared with the service's operator by another way", []error{operator.ErrPin, ledger.ErrUnsigned, ledger.ErrOrigin}},
 	{exitFinding, "try another copy of the ledger, and tell the person who answers for it", []error{mirror.ErrContent}},
 	{exitFinding, "", []error{

@@ -41,6 +41,8 @@ func TestExplain(t *testing.T) {
 		{verify.ErrNotConsistent, exitFinding},
 		{&verify.ForkError{}, exitFinding},
 		{verify.ErrBehind, exitFinding},
+		{fmt.Errorf("%w: %w", operator.ErrUnproven, problem(api.CodeNotFound, "")), exitFinding},
+		{fmt.Errorf("%w: %w", api.CodeUnavailable, problem(api.CodeInternal, "")), exitUnreachable},
 		{verify.ErrOtherEntry, exitFinding},
 		{operator.ErrPin, exitFinding},
 		{operator.ErrFacts, exitFinding},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 
 	"github.com/custodyd/custodyd/api"
@@ -74,7 +75,22 @@ type Comparison struct {
 }
 
 // ErrUnproven says that a service does not prove what its key has signed.
-var ErrUnproven = errors.New("the service does not prove that one became the other")
+var ErrUnproven = errors.New("the service does not prove that one became the other, and ought to be able to")
+
+// notProven tells what it means that a service gave no proof: where it refuses one that
+// needs nobody's permission it is an ErrUnproven. A service that fails is to be asked again.
+func notProven(err error) error {
+	refused, ok := errors.AsType[*api.Problem](err)
+	switch {
+	case !ok, Retryable(err):
+		return err
+	case refused.Code.Status() == http.StatusInternalServerError:
+		return fmt.Errorf("%w: %w", api.CodeUnavailable, err)
+	case refused.Code.Status() > http.StatusInternalServerError:
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrUnproven, err)
+}
 
 // Prove gives the proof that a ledger of the checkpoint from became that of the checkpoint
 // to, from anybody: it is checked. Where none that holds proves that the two contradict
@@ -171,11 +187,8 @@ func ProofOf(service interface {
 			return nil, fmt.Errorf("%w: it shows %d entries, and its key has signed %d", ErrUnproven, now.Size, to.Size)
 		}
 		proof, err := service.Consistency(ctx, from.Size, to.Size)
-		if refused, ok := errors.AsType[*api.Problem](err); ok && refusal(refused.Code) {
-			return nil, fmt.Errorf("%w: %w", ErrUnproven, err)
-		}
 		if err != nil {
-			return nil, err
+			return nil, notProven(err)
 		}
 		if err := ledger.CheckConsistency(proof, to.Size, to.Root, from.Size, from.Root); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrUnproven, err)

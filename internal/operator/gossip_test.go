@@ -3,7 +3,9 @@ package operator
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/custodyd/custodyd/api"
 	"github.com/custodyd/custodyd/internal/client"
+	"github.com/custodyd/custodyd/internal/digest"
 	"github.com/custodyd/custodyd/internal/ledger"
 	"github.com/custodyd/custodyd/internal/verify"
 )
@@ -194,40 +197,121 @@ func TestSeen(t *testing.T) {
 	}
 }
 
-// TestRefusal: a service that will not prove what its key has signed is a finding, and
-// the notes of one fork never take the place of another's.
-func TestRefusal(t *testing.T) {
+// TestSee: what contradicts what this machine saw, or is not proven by a service that
+// answers, is a finding with both notes kept, and no two of them in one file; a service that
+// cannot answer is to be asked again. Nothing but a proof lets the one take the place of the
+// other.
+func TestSee(t *testing.T) {
 	key, signer := newKey(t)
-	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusNotFound)
-	}))
-	defer refusing.Close()
-	place, err := NewPlace(t.TempDir())
-	must(t, err)
-	o := &Operator{Config: Config{Place: place, Now: time.Now}, Binding: Binding{Origin: key.Origin(), VerifierKey: key}}
-	o.Client, err = client.New(client.Config{Server: refusing.URL})
-	must(t, err)
-	defer o.Close()
-	for i, word := range []string{"ours", "theirs", "others"} {
+	tell := func(word string) *story {
 		s := &story{t: t, signer: signer}
 		s.grow(20, word)
-		if i == 0 {
-			must(t, o.See(t.Context(), s.at(10).Signed))
-			continue
-		}
-		var kept *Contradiction
-		if err := o.See(t.Context(), s.at(12).Signed); !errors.Is(err, verify.ErrNotConsistent) || !errors.As(err, &kept) {
-			t.Fatal(err)
-		}
-		text, err := os.ReadFile(kept.New)
-		must(t, err)
-		if string(text) != string(s.at(12).Signed) {
-			t.Errorf("%s holds %q", kept.New, text)
+		return s
+	}
+	ours, theirs := tell("ours"), tell("theirs")
+	proof := func(of *story) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			proven, err := ledger.ProveConsistency(12, 10, of)
+			if err != nil {
+				t.Error(err)
+			}
+			answer := api.Consistency{}
+			for _, h := range proven {
+				answer.Proof = append(answer.Proof, digest.SHA256(h))
+			}
+			if err := json.NewEncoder(w).Encode(answer); err != nil {
+				t.Error(err)
+			}
 		}
 	}
-	names, err := os.ReadDir(place.path("forks"))
-	must(t, err)
-	if len(names) != 3 { // ours, and two of theirs
-		t.Errorf("%d notes are kept: %v", len(names), names)
+	status := func(status int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }
+	}
+	problem := func(code api.Code) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", api.ProblemType)
+			w.WriteHeader(code.Status())
+			if err := json.NewEncoder(w).Encode(api.NewProblem(code, "r", "")); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	for name, row := range map[string]struct {
+		note    verify.Note
+		answer  http.HandlerFunc
+		wantErr error
+		finding bool // both notes are kept
+	}{
+		"the same":              {ours.at(10), status(500), nil, false},
+		"proven":                {ours.at(12), proof(ours), nil, false},
+		"a fork of one size":    {theirs.at(10), status(500), verify.ErrNotConsistent, true},
+		"a proof of another":    {theirs.at(12), proof(ours), verify.ErrNotConsistent, true},
+		"it has no such":        {theirs.at(12), status(404), ErrUnproven, true},
+		"it has no such now":    {theirs.at(12), problem(api.CodeNotFound), ErrUnproven, true},
+		"it takes no such":      {theirs.at(12), problem(api.CodeInvalid), ErrUnproven, true},
+		"it forbids":            {theirs.at(12), status(403), ErrUnproven, true},
+		"it wants a sign-in":    {theirs.at(12), status(401), ErrUnproven, true},
+		"it is busy":            {theirs.at(12), problem(api.CodeBusy), client.ErrBusy, false},
+		"it was too slow":       {theirs.at(12), problem(api.CodeTimeout), api.CodeTimeout, false},
+		"it is asked too often": {theirs.at(12), status(429), api.CodeUnavailable, false},
+		"it fails":              {theirs.at(12), status(500), api.CodeUnavailable, false},
+		"it fails in a new way": {theirs.at(12), problem("new"), api.CodeUnavailable, false},
+		"it is unavailable":     {theirs.at(12), status(503), api.CodeUnavailable, false},
+		"its ledger stopped":    {theirs.at(12), problem(api.CodeLedgerStopped), api.CodeLedgerStopped, false},
+		"it is cut":             {theirs.at(12), func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, client.ErrUnreachable, false},
+		"it is down":            {theirs.at(12), nil, client.ErrUnreachable, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			service := httptest.NewServer(row.answer)
+			defer service.Close()
+			if row.answer == nil {
+				service.Close()
+			}
+			place, err := NewPlace(t.TempDir())
+			must(t, err)
+			o := &Operator{Config: Config{Place: place, Now: time.Now}, Binding: Binding{Origin: key.Origin(), VerifierKey: key}}
+			o.Client, err = client.New(client.Config{Server: service.URL})
+			must(t, err)
+			defer o.Close()
+			must(t, o.See(t.Context(), ours.at(10).Signed))
+			err = o.See(t.Context(), row.note.Signed)
+			kept := new(Contradiction)
+			if !errors.Is(err, row.wantErr) || errors.As(err, &kept) != row.finding {
+				t.Fatalf("%v, want %v", err, row.wantErr)
+			}
+			for _, word := range []error{verify.ErrNotConsistent, ErrUnproven} {
+				if errors.Is(err, word) != errors.Is(row.wantErr, word) {
+					t.Errorf("it says too much: %v", err)
+				}
+			}
+			remembered := ours.at(10)
+			if err == nil {
+				remembered = row.note
+			}
+			seen, err := place.Seen()
+			if err != nil || len(seen) != 1 || string(seen[0].Signed) != string(remembered.Signed) {
+				t.Errorf("it remembers %+v, %v", seen, err)
+			}
+			if !row.finding {
+				if _, err := os.Stat(place.path("forks")); !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("something was kept: %v", err)
+				}
+				return
+			}
+			if err := o.See(t.Context(), tell("others").at(row.note.Claimed.Size).Signed); !errors.As(err, new(*Contradiction)) {
+				t.Error(err)
+			}
+			for path, want := range map[string]verify.Note{kept.Old: ours.at(10), kept.New: row.note} {
+				text, err := os.ReadFile(path)
+				if err != nil || string(text) != string(want.Signed) {
+					t.Errorf("%s holds %q, %v", path, text, err)
+				}
+			}
+			names, err := os.ReadDir(place.path("forks"))
+			if err != nil || len(names) != 3 { // ours, and two of theirs
+				t.Errorf("%d notes are kept: %v, %v", len(names), names, err)
+			}
+		})
 	}
 }

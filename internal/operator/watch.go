@@ -8,13 +8,12 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/custodyd/custodyd/api"
 	"github.com/custodyd/custodyd/internal/ledger"
 	"github.com/custodyd/custodyd/internal/verify"
 )
 
-// Contradiction says where the two notes of a ledger that contradict each other
-// are kept.
+// Contradiction says where the two notes of a ledger are kept that contradict each other,
+// or that its service does not prove to be of one history.
 type Contradiction struct {
 	Old, New string // files
 	err      error
@@ -24,8 +23,8 @@ func (e *Contradiction) Error() string {
 	return fmt.Sprintf("%v; both signed notes are kept: %s and %s", e.err, e.Old, e.New)
 }
 
-// Unwrap gives what is wrong between the two, a verify.ErrNotConsistent or
-// verify.ErrBehind.
+// Unwrap gives what is wrong between the two, a verify.ErrNotConsistent,
+// verify.ErrBehind or ErrUnproven.
 func (e *Contradiction) Unwrap() error { return e.err }
 
 // watch asks for the newest checkpoint; it must go on from the last one seen.
@@ -67,7 +66,9 @@ func (o *Operator) remembered() ([]byte, ledger.Checkpoint, error) {
 }
 
 // See demands that a signed checkpoint, such as that of a bundle, and the newest one
-// seen before are of one history, and remembers the greater.
+// seen before are of one history, and remembers the greater. A *Contradiction says that
+// they are not, or that the service will not prove it; any other error that it cannot at
+// present.
 func (o *Operator) See(ctx context.Context, note []byte) error {
 	c, err := ledger.OpenCheckpoint(note, o.VerifierKey)
 	if err != nil {
@@ -91,13 +92,14 @@ func (o *Operator) See(ctx context.Context, note []byte) error {
 			proof, err = o.Consistency(ctx, from, to)
 			return err
 		})
-		if refused, ok := errors.AsType[*api.Problem](err); ok && refusal(refused.Code) {
-			// It has signed both sizes, so it can prove that one became the other.
-			return o.contradiction(older, newer, fmt.Errorf("%w: asked to prove that %d entries became %d it answers: %w",
-				verify.ErrNotConsistent, from, to, err))
+		if err != nil {
+			err = fmt.Errorf("prove that %d entries became %d: %w", from, to, notProven(err))
+		}
+		if errors.Is(err, ErrUnproven) {
+			return o.contradiction(older, newer, err)
 		}
 		if err != nil {
-			return fmt.Errorf("prove that %d entries became %d: %w", from, to, err)
+			return err
 		}
 	}
 	if _, _, err := verify.Consistent(older, newer, proof, o.VerifierKey); err != nil {
@@ -108,9 +110,6 @@ func (o *Operator) See(ctx context.Context, note []byte) error {
 	}
 	return nil
 }
-
-// refusal tells whether a service says that it has no such proof.
-func refusal(code api.Code) bool { return code == api.CodeInvalid || code == api.CodeNotFound }
 
 // contradiction keeps both notes: together they prove it to anybody. Their names hold
 // their hashes, so that a later one never takes the place of an earlier one.
