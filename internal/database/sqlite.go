@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/jmoiron/sqlx"
@@ -172,13 +173,8 @@ func migrate(ctx context.Context, db *sqlx.DB) error {
 
 // checkSchema compares tables, indexes and triggers with those that the migrations
 // make of nothing.
-func checkSchema(ctx context.Context, db *sqlx.DB) (err error) {
-	fresh := connect("", writing)
-	defer func() { err = errors.Join(err, fresh.Close()) }()
-	if err := migrate(ctx, fresh); err != nil {
-		return err
-	}
-	want, err := objects(ctx, fresh)
+func checkSchema(ctx context.Context, db *sqlx.DB) error {
+	want, err := made()
 	if err != nil {
 		return err
 	}
@@ -202,6 +198,18 @@ func checkSchema(ctx context.Context, db *sqlx.DB) (err error) {
 	}
 	return nil
 }
+
+// made gives the SQL of everything that the migrations make of nothing, by name. It is
+// the same for every file, so it is made once.
+var made = sync.OnceValues(func() (_ map[string]string, err error) {
+	ctx := context.Background()
+	fresh := connect("", writing)
+	defer func() { err = errors.Join(err, fresh.Close()) }()
+	if err := migrate(ctx, fresh); err != nil {
+		return nil, err
+	}
+	return objects(ctx, fresh)
+})
 
 // objects gives the SQL of everything that was created, by name.
 func objects(ctx context.Context, db *sqlx.DB) (map[string]string, error) {
