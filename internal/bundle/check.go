@@ -20,7 +20,7 @@ import (
 // bytes of each read, from any goroutine. The error is that of ctx.
 func (b *Bundle) Check(ctx context.Context, workers int, skip func(File) bool, progress func(n int64)) error {
 	var list []*member
-	for _, m := range b.members {
+	for _, m := range b.all {
 		if (skip == nil || !skip(m.File)) && !b.isStated(m) {
 			list = append(list, m)
 		}

@@ -46,7 +46,12 @@ func scanDir(ctx context.Context, root *os.Root) (*Bundle, error) {
 			s.b.fault(FaultIrregular, path, "is not a file but a "+info.Mode().Type().String())
 			return nil
 		}
-		s.admit(path, info.Size(), func() (io.ReadCloser, error) { return root.Open(path) }, nil,
+		file, known := parsePath(path)
+		if !known {
+			s.b.fault(FaultUnknown, path, noPlace)
+			return nil
+		}
+		s.admit(file, info.Size(), func() (io.ReadCloser, error) { return root.Open(path) }, nil,
 			func(_ context.Context, off, n int64) (io.ReadCloser, error) {
 				f, err := root.Open(path)
 				if err != nil {

@@ -24,10 +24,10 @@ func (b *Bundle) readManifests(ctx context.Context) error {
 			return err
 		}
 	}
-	for path, m := range b.members {
+	for _, m := range b.all {
 		// SPEC: "A tag manifest MUST NOT list itself" (RFC 8493, section 2.2.1, in other words)
-		if !m.listed && path != TagManifestFile {
-			b.fault(FaultUnlisted, path, "stands in no manifest")
+		if !m.listed && m.Path != TagManifestFile {
+			b.fault(FaultUnlisted, m.Path, "stands in no manifest")
 		}
 	}
 	return nil
@@ -114,8 +114,8 @@ func (b *Bundle) checkBag() {
 		b.fault(FaultReference, BagInfoFile, "is of another case than the top directory names")
 	}
 	var oxum struct{ bytes, files int64 }
-	for path, m := range b.members {
-		if !isTag(path) {
+	for _, m := range b.all {
+		if !isTag(m.Path) {
 			oxum.bytes += m.Size
 			oxum.files++
 		}

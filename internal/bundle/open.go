@@ -26,6 +26,7 @@ const maxMetadata = 64 << 30
 type Bundle struct {
 	top     string // of a zip; empty for a directory
 	members map[string]*member
+	all     []*member
 	close   func() error
 	info    BagInfo
 
@@ -50,29 +51,33 @@ type member struct {
 // scan collects the members of a container.
 type scan struct {
 	b        *Bundle
-	folded   map[string]string // paths by their lower-case form
+	folded   map[string]string // paths with the label of an exhibit, by their lower-case form: all others have one case
 	metadata int64
 }
 
 // newScan begins to collect some n members.
 func newScan(n int) *scan {
-	b := &Bundle{members: make(map[string]*member, n), count: map[Code]int{}, close: func() error { return nil }}
-	return &scan{b: b, folded: make(map[string]string, n)}
+	b := &Bundle{members: make(map[string]*member, n), all: make([]*member, 0, n), count: map[Code]int{}, close: func() error { return nil }}
+	return &scan{b: b, folded: map[string]string{}}
 }
 
+// noPlace is what is wrong with a file that no bundle has.
+const noPlace = "has no place in a bundle"
+
 // admit takes a file into the bundle, or notes why not.
-func (s *scan) admit(path string, size int64, open func() (io.ReadCloser, error), whole func() ([]byte, error), ranges digest.Open) {
-	f, ok := parsePath(path)
-	if !ok {
-		s.b.fault(FaultUnknown, path, "has no place in a bundle")
-		return
+func (s *scan) admit(f File, size int64, open func() (io.ReadCloser, error), whole func() ([]byte, error), ranges digest.Open) {
+	path := f.Path
+	other, taken := path, s.b.members[path] != nil
+	if f.Exhibit != "" && !taken {
+		folded := strings.ToLower(path)
+		if other, taken = s.folded[folded]; !taken {
+			s.folded[folded] = path
+		}
 	}
-	folded := strings.ToLower(path)
-	if other, taken := s.folded[folded]; taken {
+	if taken {
 		s.b.fault(FaultName, path, "is there already, as "+other)
 		return
 	}
-	s.folded[folded] = path
 	if size < 0 || size > limits[f.Kind] {
 		s.b.fault(FaultSize, path, fmt.Sprintf("has %d bytes, at most %d are possible", size, limits[f.Kind]))
 		return
@@ -84,7 +89,9 @@ func (s *scan) admit(path string, size int64, open func() (io.ReadCloser, error)
 		}
 	}
 	f.Size = size
-	s.b.members[path] = &member{File: f, open: open, whole: whole, ranges: ranges}
+	m := &member{File: f, open: open, whole: whole, ranges: ranges}
+	s.b.members[path] = m
+	s.b.all = append(s.b.all, m)
 }
 
 // fault notes what is wrong with the container.
@@ -121,7 +128,7 @@ func (b *Bundle) Close() error { return b.close() }
 // true, all where it is nil.
 func (b *Bundle) Files(keep func(File) bool) []File {
 	var files []File
-	for _, m := range b.members {
+	for _, m := range b.all {
 		if keep == nil || keep(m.File) {
 			files = append(files, m.File)
 		}
@@ -149,33 +156,43 @@ func (b *Bundle) OpenFile(path string) (io.ReadCloser, error) {
 
 // ReadFile gives the content of a file that is not the content of a copy. Check need not
 // read it again.
-func (b *Bundle) ReadFile(path string) (content []byte, err error) {
+func (b *Bundle) ReadFile(path string) ([]byte, error) {
+	content, _, err := b.ReadSummed(path)
+	return content, err
+}
+
+// ReadSummed is ReadFile, and gives the SHA-256 of the content too.
+func (b *Bundle) ReadSummed(path string) (content []byte, sum digest.SHA256, err error) {
 	m := b.members[path]
 	if m == nil {
-		return nil, notExist(path)
+		return nil, digest.SHA256{}, notExist(path)
 	}
 	if m.Kind == KindContent {
-		return nil, fmt.Errorf("read %s: too large to be read whole", path)
+		return nil, digest.SHA256{}, fmt.Errorf("read %s: too large to be read whole", path)
 	}
 	if m.whole != nil {
-		if content, err = m.whole(); err != nil {
-			return nil, fmt.Errorf("read %s: %w", path, err)
-		}
-		b.note(m, sha256.Sum256(content))
-		return content, nil
+		content, err = m.whole()
+	} else {
+		content, err = b.readWhole(m)
 	}
-	r, err := b.OpenFile(path)
+	if err != nil {
+		return nil, digest.SHA256{}, fmt.Errorf("read %s: %w", path, err)
+	}
+	sum = sha256.Sum256(content)
+	b.note(m, sum)
+	return content, sum, nil
+}
+
+func (b *Bundle) readWhole(m *member) (content []byte, err error) {
+	r, err := m.open()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	// Grown as it comes: a directory entry can state any size.
 	var buf bytes.Buffer
-	if _, err := buf.ReadFrom(r); err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	b.note(m, sha256.Sum256(buf.Bytes()))
-	return buf.Bytes(), nil
+	_, err = buf.ReadFrom(&exactReader{r, m.Size})
+	return buf.Bytes(), err
 }
 
 // Ranges gives the bytes of a file at any place; false, when it can only be streamed.

@@ -79,7 +79,7 @@ func topDirectory(files []*zip.File) (string, error) {
 // admitZip takes a member into the bundle, or notes why not.
 func (s *scan) admitZip(r *windows, f *placed) {
 	path, ok := strings.CutPrefix(f.Name, s.b.top+"/")
-	file, _ := parsePath(path)
+	file, known := parsePath(path)
 	isDir := strings.HasSuffix(f.Name, "/")
 	switch {
 	case strings.ContainsAny(f.Name, "\\:\x00") || strings.HasPrefix(f.Name, "/") || !isDir && !fs.ValidPath(f.Name):
@@ -87,7 +87,7 @@ func (s *scan) admitZip(r *windows, f *placed) {
 	case !ok:
 		s.b.fault(FaultUnknown, f.Name, "is outside the top directory "+s.b.top)
 	case isDir && !isBagDir(path):
-		s.b.fault(FaultUnknown, path, "has no place in a bundle")
+		s.b.fault(FaultUnknown, path, noPlace)
 	case isDir:
 		if f.Mode().Type() != fs.ModeDir || f.Flags&flagEncrypted != 0 || f.CRC32 != 0 || f.CompressedSize64 != 0 || f.UncompressedSize64 != 0 {
 			s.b.fault(FaultIrregular, path, "is a directory, but is not empty or also something else")
@@ -105,17 +105,19 @@ func (s *scan) admitZip(r *windows, f *placed) {
 			f.UncompressedSize64, f.CompressedSize64, maxRatio))
 	case f.Method == zip.Store && f.UncompressedSize64 != f.CompressedSize64:
 		s.b.fault(FaultSize, path, "is stored with two sizes")
+	case !known:
+		s.b.fault(FaultUnknown, path, noPlace)
 	default:
 		size := int64(f.UncompressedSize64)
 		if f.Method == zip.Deflate {
-			s.admit(path, size, f.Open, nil, nil)
+			s.admit(file, size, f.Open, nil, nil)
 			return
 		}
 		var whole func() ([]byte, error)
 		if f.plain && size <= windowSize {
 			whole = func() ([]byte, error) { return f.whole(r) }
 		}
-		s.admit(path, size, f.Open, whole, func(_ context.Context, off, n int64) (io.ReadCloser, error) {
+		s.admit(file, size, f.Open, whole, func(_ context.Context, off, n int64) (io.ReadCloser, error) {
 			off = min(off, size)
 			return io.NopCloser(io.NewSectionReader(r.r, f.offset+off, min(n, size-off))), nil
 		})

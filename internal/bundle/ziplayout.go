@@ -191,17 +191,14 @@ func (f *placed) without(gap []byte) []byte {
 	if f == nil || f.Flags&flagDescriptor == 0 {
 		return gap
 	}
-	le := binary.LittleEndian
-	start := le.AppendUint32([]byte(descriptorMagic), f.CRC32)
-	long := le.AppendUint64(le.AppendUint64(bytes.Clone(start), f.CompressedSize64), f.UncompressedSize64)
-	if rest, ok := bytes.CutPrefix(gap, long); ok {
-		return rest
+	if len(gap) < 8 || string(gap[:4]) != descriptorMagic || u32(gap, 4) != uint64(f.CRC32) {
+		return gap
 	}
-	if max(f.CompressedSize64, f.UncompressedSize64) <= max32 {
-		short := le.AppendUint32(le.AppendUint32(start, uint32(f.CompressedSize64)), uint32(f.UncompressedSize64)) //nolint:gosec // they fit
-		if rest, ok := bytes.CutPrefix(gap, short); ok {
-			return rest
-		}
+	if len(gap) >= 24 && u64(gap, 8) == f.CompressedSize64 && u64(gap, 16) == f.UncompressedSize64 {
+		return gap[24:]
+	}
+	if len(gap) >= 16 && u32(gap, 8) == f.CompressedSize64 && u32(gap, 12) == f.UncompressedSize64 {
+		return gap[16:]
 	}
 	return gap // in which no header begins
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
-	"golang.org/x/mod/sumdb/tlog"
 )
 
 // ErrReceipt says that a text is not a receipt of ours in its one spelling.
@@ -110,38 +109,3 @@ func (r Receipt) Verify(verifier note.Verifier) (Envelope, Checkpoint, error) {
 	}
 	return e, c, nil
 }
-
-// Receives reports whether text is the receipt of that entry under that checkpoint, whose
-// signed note and content are given, and proves it: as [ParseReceipt], a comparison with
-// all three and [CheckInclusion] do, for who has many receipts under one checkpoint. When
-// it says no, they tell what is wrong.
-func Receives(text, envelope []byte, index int64, leaf Hash, note []byte, tree Checkpoint) bool {
-	const line = 1 + 44 // of the proof: a line break and a hash in base64
-	if len(envelope) == 0 || len(envelope) > MaxEnvelope || len(note) == 0 || index < 0 || index >= tree.Size || tree.Size > MaxInt {
-		return false
-	}
-	var buf [1024]byte
-	head := append(buf[:0], receiptHeader+"extra "...)
-	head = base64.StdEncoding.AppendEncode(head, envelope)
-	head = strconv.AppendInt(append(head, "\nindex "...), index, 10)
-	rest, begins := bytes.CutPrefix(text, head)
-	rest, ends := bytes.CutSuffix(rest, note)
-	rest, apart := bytes.CutSuffix(rest, []byte("\n\n"))
-	if !begins || !ends || !apart || len(rest)%line != 0 || len(rest) > maxProof*line {
-		return false
-	}
-	var hashes [maxProof]tlog.Hash
-	proof := hashes[:len(rest)/line]
-	for i := range proof {
-		var hash [33]byte // as much as a line without padding would have
-		text := rest[i*line : (i+1)*line]
-		n, err := strict.Decode(hash[:], text[1:])
-		if text[0] != '\n' || err != nil || n != len(proof[i]) {
-			return false
-		}
-		proof[i] = tlog.Hash(hash[:n])
-	}
-	return tlog.CheckRecord(proof, tree.Size, tlog.Hash(tree.Root), index, tlog.Hash(leaf)) == nil
-}
-
-var strict = base64.StdEncoding.Strict()

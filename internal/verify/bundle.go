@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/custodyd/custodyd/internal/bundle"
@@ -81,8 +82,9 @@ type judge struct {
 	note []byte             // the checkpoint as it stands in the bundle
 	tree ledger.Checkpoint  // zero when there is none to be read
 
-	chains *ledger.CaseChecker
-	id     ledger.CaseID // the bundle's case
+	chains   *ledger.CaseChecker
+	receipts sync.Pool     // of *ledger.Receipts
+	id       ledger.CaseID // the bundle's case
 	replay
 	disclosure
 	anchoring

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/custodyd/custodyd/internal/bundle"
+	"github.com/custodyd/custodyd/internal/digest"
 	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/identity"
 	"github.com/custodyd/custodyd/internal/ledger"
@@ -64,6 +64,7 @@ func (j *judge) entries(ctx context.Context) error {
 	j.id = newest.Case
 	j.disclose(newest)
 	j.chains = ledger.NewCaseChecker(j.origin(), ledger.CaseID{}, j.id)
+	j.receipts.New = func() any { return ledger.NewReceipts(j.note, j.tree) }
 	looked := make(chan []*entry, 1)
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -185,20 +186,21 @@ func (j *judge) lookAt(e *entry) {
 	}
 	e.seq = e.envelope.Seq
 	j.included(e)
+	var sum digest.SHA256
 	var err error
 	path := bundle.EntryPath(bundle.KindSignature, e.seq)
-	if e.signature, err = j.b.ReadFile(path); err != nil {
+	if e.signature, sum, err = j.b.ReadSummed(path); err != nil {
 		e.find(CodeSignatureMissing, "%s", missing(path, err))
 	} else {
-		e.checkSignatureHash(path)
+		e.checkSignatureHash(path, sum)
 	}
 	path = bundle.EntryPath(bundle.KindPayload, e.seq)
 	if j.withheldPayload(e, path) {
 		return
 	}
-	switch e.payload, err = j.b.ReadFile(path); {
+	switch e.payload, sum, err = j.b.ReadSummed(path); {
 	case err == nil:
-		e.checkPayload(path)
+		e.checkPayload(path, sum)
 		j.stillThere(e)
 	case !errors.Is(err, fs.ErrNotExist) || !j.erasedPayload(e):
 		e.find(CodePayloadMissing, "%s", missing(path, err))
@@ -206,15 +208,15 @@ func (j *judge) lookAt(e *entry) {
 }
 
 // checkSignatureHash compares the signature with the envelope. what names it.
-func (e *entry) checkSignatureHash(what string) {
-	if sha256.Sum256(e.signature) != e.envelope.Sig {
+func (e *entry) checkSignatureHash(what string, sum digest.SHA256) {
+	if ledger.Hash(sum) != e.envelope.Sig {
 		e.find(CodeSignatureHash, "%s is not the signature that its envelope names", what)
 	}
 }
 
 // checkPayload reads the payload and compares it with the envelope. what names it.
-func (e *entry) checkPayload(what string) {
-	if sha256.Sum256(e.payload) != e.envelope.Payload {
+func (e *entry) checkPayload(what string, sum digest.SHA256) {
+	if ledger.Hash(sum) != e.envelope.Payload {
 		e.find(CodePayloadHash, "%s is not the payload that its envelope names", what)
 	}
 	event, err := evidence.Parse(e.payload)
@@ -250,7 +252,9 @@ func (j *judge) included(e *entry) {
 		e.find(CodeReceiptMissing, "%s", missing(path, err))
 		return
 	}
-	if ledger.Receives(text, e.line, e.envelope.Seq, e.leaf, j.note, j.tree) {
+	receipts, _ := j.receipts.Get().(*ledger.Receipts)
+	good := receipts.Good(text, e.line, e.envelope.Seq, e.leaf)
+	if j.receipts.Put(receipts); good {
 		return
 	}
 	receipt, err := ledger.ParseReceipt(text)

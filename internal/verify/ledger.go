@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"iter"
@@ -198,11 +199,11 @@ func (e *row) look() {
 			e.find(CodeColumns, "the %s kept beside it is not that of its envelope", c.name)
 		}
 	}
-	e.checkSignatureHash("the signature")
+	e.checkSignatureHash("the signature", sha256.Sum256(e.signature))
 	if e.Record.Erased {
 		e.lookErased()
 	} else {
-		e.checkPayload("the payload")
+		e.checkPayload("the payload", sha256.Sum256(e.payload))
 	}
 	if e.event != nil && e.EventID != e.event.ID || e.newer != nil && e.EventID != e.newer.ID {
 		e.find(CodeColumns, "the id kept beside it is not that of its payload")
