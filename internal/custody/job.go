@@ -276,7 +276,11 @@ func (s *Service) readSmall(ctx context.Context, o objectstore.Object) ([]byte, 
 		return nil, err
 	}
 	defer closeQuietly(r)
-	return io.ReadAll(r)
+	data := make([]byte, o.Size)
+	if _, err := io.ReadFull(r, data); err != nil {
+		return nil, fmt.Errorf("object %s: %w", o.Key, err)
+	}
+	return data, nil
 }
 
 // readBack hashes what the store holds, and notes it: the third hash.

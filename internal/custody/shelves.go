@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/custodyd/custodyd/internal/database"
 	"github.com/custodyd/custodyd/internal/digest"
 	"github.com/custodyd/custodyd/internal/ledger"
 	"github.com/custodyd/custodyd/internal/objectstore"
@@ -174,7 +175,7 @@ func (r *rebuild) open(data []byte, tree *ledger.Tree) (*passage, *ledger.Tree, 
 	if err != nil {
 		return nil, nil, err
 	}
-	p := &passage{segment: segment, parsed: make([]ledger.Envelope, len(segment.Entries))}
+	p := &passage{segment: segment, parsed: make([]ledger.Envelope, len(segment.Entries)), entries: make([]database.Entry, 0, len(segment.Entries))}
 	grown := tree.Clone()
 	var hashes []ledger.Hash
 	for i, e := range segment.Entries {

@@ -17,38 +17,47 @@ import (
 // Save writes the nouns of a database that has none yet. Those of which there can be many
 // are written in the order of their keys, which leaves no page behind half full.
 func (b *Bulk) Save(ch evidence.Changes) error {
-	slices.SortFunc(ch.Cases, func(x, y evidence.Case) int { return bytes.Compare(x.ID[:], y.ID[:]) })
-	slices.SortFunc(ch.Exhibits, func(x, y evidence.Exhibit) int {
-		return cmp.Or(bytes.Compare(x.Case[:], y.Case[:]), cmp.Compare(x.Label, y.Label))
-	})
-	slices.SortFunc(ch.Intakes, func(x, y evidence.Intake) int { return bytes.Compare(x.Intake[:], y.Intake[:]) })
-	slices.SortFunc(ch.Copies, func(x, y evidence.Copy) int {
-		return cmp.Or(bytes.Compare(x.Case[:], y.Case[:]), cmp.Compare(x.Exhibit, y.Exhibit), cmp.Compare(x.Number, y.Number))
-	})
 	return errors.Join(
-		saveAll(b.Tx, people, ch.People), insertAll(b, cases, ch.Cases), insertAll(b, exhibits, ch.Exhibits),
-		insertAll(b, intakes, ch.Intakes), insertAll(b, copies, ch.Copies), saveAll(b.Tx, findings, ch.Findings),
-		saveAll(b.Tx, erasures, ch.Erasures), b.erase(ch.Erasures),
+		saveAll(b.Tx, people, ch.People),
+		insertAll(b, cases, inOrder(ch.Cases, func(x, y *evidence.Case) int { return bytes.Compare(x.ID[:], y.ID[:]) })),
+		insertAll(b, exhibits, inOrder(ch.Exhibits, func(x, y *evidence.Exhibit) int {
+			return cmp.Or(bytes.Compare(x.Case[:], y.Case[:]), cmp.Compare(x.Label, y.Label))
+		})),
+		insertAll(b, intakes, inOrder(ch.Intakes, func(x, y *evidence.Intake) int { return bytes.Compare(x.Intake[:], y.Intake[:]) })),
+		insertAll(b, copies, inOrder(ch.Copies, func(x, y *evidence.Copy) int {
+			return cmp.Or(bytes.Compare(x.Case[:], y.Case[:]), cmp.Compare(x.Exhibit, y.Exhibit), cmp.Compare(x.Number, y.Number))
+		})),
+		saveAll(b.Tx, findings, ch.Findings), saveAll(b.Tx, erasures, ch.Erasures), b.erase(ch.Erasures),
 	)
+}
+
+// inOrder sorts nouns where they lie: they are large to be moved about.
+func inOrder[N any](nouns []N, compare func(x, y *N) int) []*N {
+	order := make([]*N, len(nouns))
+	for i := range nouns {
+		order[i] = &nouns[i]
+	}
+	slices.SortFunc(order, compare)
+	return order
 }
 
 // rowsOfNouns is how many nouns one statement writes, of a table of at most 8 columns.
 const rowsOfNouns = 32
 
 // insertAll writes nouns, and has the next ones made into rows meanwhile.
-func insertAll[N any](b *Bulk, t table[N], nouns []N) error {
+func insertAll[N any](b *Bulk, t table[N], nouns []*N) error {
 	group, ctx := errgroup.WithContext(b.ctx)
 	made := make(chan []any, 64)
 	group.Go(func() error {
 		defer close(made)
 		for part := range slices.Chunk(nouns, rowsOfNouns) {
 			args := make([]any, 0, len(part)*(len(t.columns)+1))
-			for i := range part {
-				doc, err := json.Marshal(part[i])
+			for _, noun := range part {
+				doc, err := json.Marshal(noun)
 				if err != nil {
 					return fmt.Errorf("save %s: %w", t.name, err)
 				}
-				args = append(append(args, t.row(&part[i])...), string(doc))
+				args = append(append(args, t.row(noun)...), string(doc))
 			}
 			select {
 			case made <- args:
