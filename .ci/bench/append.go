@@ -39,7 +39,7 @@ func appends(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err := errors.Join(errCount, errWriters); err != nil {
 		return err
 	}
-	l, err := newLedger(ctx, args[0], nil)
+	l, err := newLedger(ctx, args[0])
 	if err != nil {
 		return err
 	}
@@ -91,6 +91,7 @@ type signed struct{ payload, signature []byte }
 
 // oneLedger is a custody service on an empty directory, and its one person.
 type oneLedger struct {
+	db      *database.DB
 	service *custody.Service
 	signer  *ledger.Signer
 	caller  custody.Caller
@@ -98,27 +99,32 @@ type oneLedger struct {
 	closers []func() error
 }
 
-// newLedger makes a service; change, if not nil, has the last word on how.
-func newLedger(ctx context.Context, dir string, change func(*custody.Config) error) (l *oneLedger, err error) {
+// newLedger makes a service that nobody outside knows.
+func newLedger(ctx context.Context, dir string) (*oneLedger, error) {
+	skey, _, err := ledger.GenerateKey(rand.Reader, origin)
+	if err != nil {
+		return nil, err
+	}
+	return newLedgerWith(ctx, dir, skey, outside{})
+}
+
+// newLedgerWith makes a service with that secret key, which asks those outside.
+func newLedgerWith(ctx context.Context, dir, skey string, others outside) (l *oneLedger, err error) {
 	l = &oneLedger{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.close())
 		}
 	}()
-	skey, vkey, err := ledger.GenerateKey(rand.Reader, origin)
-	if err != nil {
-		return l, err
-	}
 	if l.signer, err = ledger.CreateSigner(filepath.Join(dir, "state"), skey); err != nil {
 		return l, err
 	}
 	l.closers = append(l.closers, l.signer.Close)
-	db, err := database.Create(ctx, filepath.Join(dir, "ledger.db"), database.Meta{Origin: origin, VerifierKey: vkey})
+	l.db, err = database.Create(ctx, filepath.Join(dir, "ledger.db"), database.Meta{Origin: origin, VerifierKey: l.signer.Key().String()})
 	if err != nil {
 		return l, err
 	}
-	l.closers = append(l.closers, db.Close)
+	l.closers = append(l.closers, l.db.Close)
 	objects, err := objectstore.CreateDirectory(filepath.Join(dir, "objects"), objectstore.Mutable())
 	if err != nil {
 		return l, err
@@ -136,17 +142,13 @@ func newLedger(ctx context.Context, dir string, change func(*custody.Config) err
 		return l, err
 	}
 	l.caller = custody.Caller{Principal: principal, Roles: roles, Method: "session"}
-	cfg := custody.Config{
-		Database: db, Objects: objects, Ledger: l.signer, Key: service, Version: "bench", Now: time.Now, Random: rand.Reader,
+	l.service, err = custody.Open(ctx, custody.Config{
+		Database: l.db, Objects: objects, Ledger: l.signer, Key: service, Version: "bench", Now: time.Now, Random: rand.Reader,
 		Logger: slog.New(slog.DiscardHandler), RetainDays: 1, Session: time.Hour, Workers: 2,
 		Administrator: &evidence.PersonEnrolled{Principal: principal, Name: "Erika Examiner", Roles: roles, Key: l.key.PublicKey()},
-	}
-	if change != nil {
-		if err := change(&cfg); err != nil {
-			return l, err
-		}
-	}
-	if l.service, err = custody.Open(ctx, cfg); err != nil {
+		Witnesses:     others.witnesses, WitnessEvery: outsideEvery, Authorities: others.authorities, AnchorEvery: outsideEvery,
+	})
+	if err != nil {
 		return l, err
 	}
 	l.closers = append(l.closers, func() error { return l.service.Close(context.WithoutCancel(ctx)) })

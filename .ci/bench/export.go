@@ -35,7 +35,7 @@ func exports(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err := os.Mkdir(args[0], 0o700); err != nil { //nolint:gosec // The table names it.
 		return err
 	}
-	l, err := newLedger(ctx, args[0], nil)
+	l, err := newLedger(ctx, args[0])
 	if err != nil {
 		return err
 	}

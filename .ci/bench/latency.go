@@ -2,13 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,49 +13,50 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/custodyd/custodyd/internal/authority"
 	"github.com/custodyd/custodyd/internal/custody"
-	"github.com/custodyd/custodyd/internal/ledger"
-	"github.com/custodyd/custodyd/internal/witness"
+	"github.com/custodyd/custodyd/internal/database"
 )
 
 const (
 	latencyWriters = 16
-	outsideDelay   = 200 * time.Millisecond // until one of the others answers
-	outsideEvery   = time.Second            // at most, are they asked anew
+	// latencyShare is how many times the appends of the other comparison it takes: those
+	// outside are asked several times then.
+	latencyShare = 3
 )
 
-// latencies is appends for the time that the median append takes; with "outside" the
-// service has two witnesses and an authority. They answer late, and that they cannot: so
-// each is asked again and again, and always under way.
+// errUnheard: those outside were not asked, or did not answer.
+var errUnheard = errors.New("too little was heard from outside; with more APPENDS they have more time")
+
+// latencies is appends for the times that single ones take: the median, and what one of
+// a hundred exceeds. Whoever is named outside has to have answered meanwhile.
 func latencies(ctx context.Context, args []string, out io.Writer) (err error) {
-	if err := arguments(args, "DIR", "ENTRIES", "alone|outside"); err != nil {
+	if err := arguments(args[:min(2, len(args))], "DIR", "ENTRIES"); err != nil {
 		return err
 	}
 	count, err := strconv.Atoi(args[1])
 	if err != nil {
 		return err
 	}
-	var others func(*custody.Config) error
-	if args[2] == "outside" {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			time.Sleep(outsideDelay)
-			w.WriteHeader(http.StatusServiceUnavailable)
-		}))
-		defer server.Close()
-		others = func(cfg *custody.Config) error { return outside(cfg, server.URL) }
+	skey, err := os.ReadFile(filepath.Join(args[0], keyName)) //nolint:gosec // The table names it.
+	if err != nil {
+		return err
 	}
-	l, err := newLedger(ctx, args[0], others)
+	others, err := parseOutside(args[2:])
+	if err != nil {
+		return err
+	}
+	l, err := newLedgerWith(ctx, args[0], string(skey), others)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.close()) }()
 	queues := make([][]signed, latencyWriters)
 	for w := range queues {
-		if queues[w], err = l.prepare(ctx, w, count/latencyWriters); err != nil {
+		if queues[w], err = l.prepare(ctx, w, max(count/latencyWriters, 1)); err != nil {
 			return err
 		}
 	}
+	before := l.signer.Last().Size
 	took := make([][]time.Duration, latencyWriters)
 	var group errgroup.Group
 	for w, queue := range queues {
@@ -77,53 +74,100 @@ func latencies(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	if err := l.heard(ctx, others, (before+l.signer.Last().Size)/2); err != nil {
+		return err
+	}
 	all := slices.Concat(took...)
 	slices.Sort(all)
-	_, err = fmt.Fprintf(out, "seconds %f\n", all[len(all)/2].Seconds())
+	_, err = fmt.Fprintf(out, "seconds %f p99 %f\n", all[len(all)/2].Seconds(), all[len(all)*99/100].Seconds())
 	return err
 }
 
-// outside adds two witnesses and an authority at that address.
-func outside(cfg *custody.Config, url string) error {
-	for _, name := range []string{"north.example/w", "south.example/w"} {
-		_, vkey, err := ledger.GenerateWitnessKey(rand.Reader, name)
-		if err != nil {
-			return err
-		}
-		e, err := witness.ParseEndpoint(vkey + " " + url)
-		if err != nil {
-			return err
-		}
-		cfg.Witnesses = append(cfg.Witnesses, e)
+// heard fails unless those outside have answered about more than so many entries: all
+// witnesses under one checkpoint, and every authority.
+func (l *oneLedger) heard(ctx context.Context, others outside, size int64) error {
+	var cosigned []database.Cosigned
+	err := l.db.View(ctx, func(tx *database.Tx) (err error) {
+		cosigned, err = tx.NewestCosigned(1)
+		return err
+	})
+	if err != nil {
+		return err
 	}
-	a, err := authority.New("bench", url, []*x509.Certificate{{}}, time.Now)
-	cfg.Authorities, cfg.AnchorEvery, cfg.WitnessEvery = []*authority.Authority{a}, outsideEvery, outsideEvery
-	return err
+	for _, w := range others.witnesses {
+		if len(cosigned) == 0 || cosigned[0].Size <= size {
+			return fmt.Errorf("%w: the witnesses have not cosigned %d entries", errUnheard, size)
+		}
+		if _, err := w.Key.Cosignature(cosigned[0].Note); err != nil {
+			return fmt.Errorf("%w: the checkpoint of %d entries: %w", errUnheard, cosigned[0].Size, err)
+		}
+	}
+	anchors, err := l.service.Anchors(ctx, l.caller, 0)
+	if err != nil {
+		return err
+	}
+	stamped := func(r custody.AnchorRound) bool {
+		return r.Size > size && !slices.ContainsFunc(r.Stamps, func(st custody.AnchorStamp) bool { return st.State != database.AnchorAnchored })
+	}
+	if len(others.authorities) > 0 && !slices.ContainsFunc(anchors.Rounds, stamped) {
+		return fmt.Errorf("%w: the authorities have not stamped %d entries", errUnheard, size)
+	}
+	return nil
 }
 
-// latencyRow compares the append of a service that others watch with one alone.
-func (b *bench) latencyRow(ctx context.Context) (row, error) {
+// latencyRows compare the append of a service that others watch with one alone.
+func (b *bench) latencyRows(ctx context.Context) ([]row, error) {
 	dir := filepath.Join(b.dir, "latency")
-	of := func(whose string) side {
+	count := strconv.Itoa(latencyShare * b.appends)
+	of := func(name string, watched bool) side {
+		others := &outsiders{}
 		return side{
-			name:    "append, " + whose,
-			prepare: func(context.Context) error { return os.Mkdir(dir, 0o700) },
+			name: name,
+			prepare: func(ctx context.Context) error {
+				if err := os.Mkdir(dir, 0o700); err != nil {
+					return err
+				}
+				key, err := newLedgerKey(dir)
+				if err != nil || !watched {
+					return err
+				}
+				others, err = b.newOutsiders(ctx, dir, key)
+				return err
+			},
 			run: func(ctx context.Context) (sample, error) {
-				s, _, err := b.command(ctx, nil, b.self, "latency", dir, strconv.Itoa(b.appends), whose)
+				before, err := others.cpu()
+				if err != nil {
+					return sample{}, err
+				}
+				s, _, err := b.command(ctx, nil, append([]string{b.self, "latency", dir, count}, others.texts...)...)
+				if err != nil {
+					return sample{}, err
+				}
+				after, err := others.cpu()
+				s.server = after - before
 				return s, err
 			},
-			clean: func(context.Context) error { return b.remove(dir) },
+			clean: func(context.Context) error { return errors.Join(others.stop(), b.remove(dir)) },
 		}
 	}
-	results, err := b.interleave(ctx, of("outside"), of("alone"))
+	results, err := b.interleave(ctx, of("append, watched", true), of("append, alone", false))
 	if err != nil {
-		return row{}, err
+		return nil, err
 	}
 	ours, theirs, g := results[0].wall(), results[1].wall(), atMost(1.05, " ×")
 	ratio := g.ratio(ours, theirs)
-	return row{
-		work: fmt.Sprintf("ledger: median append, %d writers, two witnesses and an authority that answer after %s", latencyWriters, outsideDelay),
-		ours: ours.Round(time.Microsecond).String(), alternative: "without them: " + theirs.Round(time.Microsecond).String(),
-		ratio: fmt.Sprintf("%.2f ×", ratio), goal: g.String(), met: g.met(ratio),
-	}, nil
+	return []row{{
+		work:        fmt.Sprintf("ledger: median append, %d writers, two witnesses and an authority asked every %s", latencyWriters, outsideEvery),
+		ours:        latency(results[0]),
+		alternative: "without them: " + latency(results[1]),
+		ratio:       fmt.Sprintf("%.2f ×", ratio), goal: g.String(), met: g.met(ratio),
+	}}, nil
 }
+
+// latency prints the medians of the runs.
+func latency(s samples) string {
+	p99 := median(s, func(x sample) time.Duration { return x.p99 })
+	return fmt.Sprintf("%.2f ms, p99 %.2f ms", milliseconds(s.wall()), milliseconds(p99))
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

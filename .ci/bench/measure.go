@@ -28,6 +28,7 @@ type sample struct {
 	wall   time.Duration
 	cpu    time.Duration // of the command and what it started, on all cores
 	server time.Duration // the same of the server that it talked to
+	p99    time.Duration // where the wall time is the median of many
 }
 
 // samples are the runs of one side.
@@ -64,7 +65,7 @@ func (b *bench) interleave(ctx context.Context, sides ...side) ([]samples, error
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", sides[i].name, err)
 			}
-			b.say("  %d/%d %-40s %8.2f s, CPU %.2f s, server's %.2f s", run+1, b.runs, sides[i].name,
+			b.say("  %d/%d %-40s %8.4f s, CPU %.2f s, server's %.2f s", run+1, b.runs, sides[i].name,
 				got.wall.Seconds(), got.cpu.Seconds(), got.server.Seconds())
 			results[i] = append(results[i], got)
 		}
@@ -127,8 +128,9 @@ func (b *bench) script(text string) func(context.Context) error {
 	}
 }
 
-// ownTime is how a process says that it timed itself.
-var ownTime = regexp.MustCompile(`(?m)^seconds ([0-9.]+)$`)
+// ownTime is how a process says that it timed itself, and if it did so many times, what
+// one of a hundred takes.
+var ownTime = regexp.MustCompile(`(?m)^seconds ([0-9.]+)(?: p99 ([0-9.]+))?$`)
 
 // command runs a program to its end, with more environment than the bench's own,
 // and gives what it cost and what it said. When ctx ends so does everything
@@ -151,11 +153,16 @@ func (b *bench) command(ctx context.Context, env []string, argv ...string) (samp
 		return s, nil, fmt.Errorf("%s: %w:\n%s", strings.Join(argv, " "), err, last(out.Bytes()))
 	}
 	if m := ownTime.FindSubmatch(out.Bytes()); m != nil {
-		seconds, err := strconv.ParseFloat(string(m[1]), 64)
-		if err != nil {
-			return s, nil, err
+		for i, d := range []*time.Duration{&s.wall, &s.p99} {
+			if m[i+1] == nil {
+				continue
+			}
+			seconds, err := strconv.ParseFloat(string(m[i+1]), 64)
+			if err != nil {
+				return s, nil, err
+			}
+			*d = time.Duration(seconds * float64(time.Second))
 		}
-		s.wall = time.Duration(seconds * float64(time.Second))
 	}
 	return s, out.Bytes(), nil
 }

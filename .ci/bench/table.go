@@ -48,6 +48,7 @@ var groups = []group{
 	{"memory", (*bench).memoryRows},
 	{"digest", (*bench).digestRows},
 	{"ledger", (*bench).ledgerRows},
+	{"latency", (*bench).latencyRows},
 	{"proofs", (*bench).proofRows},
 	{"export", (*bench).exportRows},
 	{"rebuild", (*bench).rebuildRows},

@@ -1,4 +1,4 @@
-// Package authoritytest is a time-stamping authority for tests: a real one behind a
+// Package authoritytest is a time-stamping authority for tests and the bench: a real one behind a
 // real HTTP server, with a root, an intermediate and revocation lists, that can be told
 // to misbehave in every way that its users must survive.
 package authoritytest
@@ -19,11 +19,18 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/digitorus/timestamp"
 )
+
+// TB is what an authority needs of a testing.TB; a program brings its own.
+type TB interface {
+	Helper()
+	Fatal(args ...any) // does not return
+	Cleanup(func())
+	TempDir() string
+}
 
 // Behaviour is what an authority does. The zero value is a good one.
 type Behaviour struct {
@@ -61,7 +68,7 @@ type Authority struct {
 type Option func(*x509.Certificate)
 
 // New starts an authority whose certificates are valid for a year before and after now.
-func New(tb testing.TB, name string, options ...Option) *Authority {
+func New(tb TB, name string, options ...Option) *Authority {
 	tb.Helper()
 	a := &Authority{keys: map[*x509.Certificate]*ecdsa.PrivateKey{}, revoked: map[string]*x509.RevocationList{}}
 	a.server = httptest.NewServer(http.HandlerFunc(a.serve))
@@ -104,7 +111,7 @@ func ca(c *x509.Certificate) {
 	c.IsCA, c.BasicConstraintsValid, c.KeyUsage = true, true, x509.KeyUsageCertSign|x509.KeyUsageCRLSign
 }
 
-func (a *Authority) issue(tb testing.TB, name string, by *x509.Certificate, shape func(*x509.Certificate)) *x509.Certificate {
+func (a *Authority) issue(tb TB, name string, by *x509.Certificate, shape func(*x509.Certificate)) *x509.Certificate {
 	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -136,7 +143,7 @@ func (a *Authority) issue(tb testing.TB, name string, by *x509.Certificate, shap
 }
 
 // Revoke publishes the list of one of the authority's issuers with these entries.
-func (a *Authority) Revoke(tb testing.TB, by *x509.Certificate, entries ...x509.RevocationListEntry) *x509.RevocationList {
+func (a *Authority) Revoke(tb TB, by *x509.Certificate, entries ...x509.RevocationListEntry) *x509.RevocationList {
 	tb.Helper()
 	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
 		Number: big.NewInt(time.Now().UnixNano()), ThisUpdate: time.Now().Add(-time.Hour), NextUpdate: time.Now().AddDate(0, 1, 0),
@@ -263,7 +270,7 @@ func (a *Authority) Answer(query []byte, does Behaviour) ([]byte, error) {
 }
 
 // Stamp makes a response over a message without HTTP.
-func (a *Authority) Stamp(tb testing.TB, message []byte, nonce *big.Int, does Behaviour) []byte {
+func (a *Authority) Stamp(tb TB, message []byte, nonce *big.Int, does Behaviour) []byte {
 	tb.Helper()
 	query, err := timestamp.CreateRequest(bytes.NewReader(message), &timestamp.RequestOptions{Nonce: nonce, Certificates: true})
 	if err != nil {
