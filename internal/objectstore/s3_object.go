@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"iter"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -248,33 +249,69 @@ func (s *S3) get(ctx context.Context, o Object, off, n int64) (io.ReadCloser, er
 	return &fullReader{ctx: ctx, r: r, left: n, close: r.Close}, nil
 }
 
-// List yields every version and delete marker of keys beginning with prefix. A
-// version that cannot be looked at comes with an error, and the listing goes on.
+// looks is how many versions List looks at side by side.
+const looks = 16
+
+// List yields every version and delete marker of keys beginning with prefix, in the order
+// of the service. A version that cannot be looked at comes with an error, and the listing
+// goes on.
 func (s *S3) List(ctx context.Context, prefix string) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		var looking sync.WaitGroup
+		defer looking.Wait()
+		defer cancel() // what the caller does not want any more
+		type seen struct {
+			o   Object
+			err error
+		}
+		var ahead []chan seen // what is looked at, in order
+		next := func() bool {
+			first := <-ahead[0]
+			ahead = ahead[1:]
+			return yield(first.o, first.err)
+		}
+		var end error
 		for v := range s.versions(ctx, prefix) {
 			if v.Err != nil {
-				yield(Object{}, fmt.Errorf("list objects: %w", s3Error(v.Err)))
-				return
+				end = fmt.Errorf("list objects: %w", s3Error(v.Err))
+				break
 			}
 			if strings.HasPrefix(v.Key, reserved) {
 				continue
 			}
-			o := Object{Bucket: s.bucket, Key: v.Key, Version: v.VersionID, Size: v.Size, Lock: LockNone, Marker: v.IsDeleteMarker}
-			var err error
-			if !v.IsDeleteMarker {
-				var now Object
-				if now, err = s.stat(ctx, v.Key, v.VersionID); err == nil {
-					o = now
-				} else {
-					err = fmt.Errorf("look at object %s: %w", v.Key, err)
-				}
+			if len(ahead) == looks && !next() {
+				return
 			}
-			if !yield(o, err) {
+			found := make(chan seen, 1)
+			ahead = append(ahead, found)
+			looking.Go(func() {
+				o, err := s.listed(ctx, v)
+				found <- seen{o, err}
+			})
+		}
+		for len(ahead) > 0 {
+			if !next() {
 				return
 			}
 		}
+		if end != nil {
+			yield(Object{}, end)
+		}
 	}
+}
+
+// listed looks at what was listed.
+func (s *S3) listed(ctx context.Context, v minio.ObjectInfo) (Object, error) {
+	o := Object{Bucket: s.bucket, Key: v.Key, Version: v.VersionID, Size: v.Size, Lock: LockNone, Marker: v.IsDeleteMarker}
+	if o.Marker {
+		return o, nil
+	}
+	now, err := s.stat(ctx, v.Key, v.VersionID)
+	if err != nil {
+		return o, fmt.Errorf("look at object %s: %w", v.Key, err)
+	}
+	return now, nil
 }
 
 func (s *S3) versions(ctx context.Context, prefix string) iter.Seq[minio.ObjectInfo] {
