@@ -16,10 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/custodyd/custodyd/internal/bundle"
 	"github.com/custodyd/custodyd/internal/custody"
-	"github.com/custodyd/custodyd/internal/ledger"
-	"github.com/custodyd/custodyd/internal/verify"
 )
 
 // exports makes a ledger with a case of that many entries, writes the case's bundle to a
@@ -73,37 +70,6 @@ func exports(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	_, err = fmt.Fprintf(out, "seconds %f\nkey %s\n", time.Since(start).Seconds(), l.signer.Key())
-	return err
-}
-
-// judged judges a bundle with the key of its ledger, and tells how long that took.
-func judged(ctx context.Context, args []string, out io.Writer) (err error) {
-	if err := arguments(args, "BUNDLE", "KEY"); err != nil {
-		return err
-	}
-	key, err := ledger.ParseVerifierKey(args[1])
-	if err != nil {
-		return err
-	}
-	start := time.Now()
-	f, err := os.Open(args[0]) //nolint:gosec // The table names it.
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	b, err := bundle.Open(ctx, f, info.Size())
-	if err != nil {
-		return err
-	}
-	r, err := verify.Bundle(ctx, b, verify.Options{Policy: &verify.Policy{Key: key}})
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(out, "seconds %f\n%s, %d entries\n", time.Since(start).Seconds(), r.Verdict, r.Entries)
 	return err
 }
 

@@ -82,7 +82,6 @@ var parts = map[string]func(ctx context.Context, args []string, out io.Writer) e
 	"check":      check,      // FILE: check it
 	"proofs":     proofs,     // DIR ENTRIES: from a database
 	"export":     exports,    // DIR ENTRIES FILE: the bundle of a case
-	"judge":      judged,     // FILE KEY: verify it
 	"signatures": signatures, // COUNT: plain Ed25519 on all cores
 	"published":  published,  // DIR ENTRIES: the keys and the store of a ledger that is lost
 }

@@ -41,8 +41,9 @@ func (b *bench) exportRows(ctx context.Context) ([]row, error) {
 		}
 		return b.shell(name, fmt.Sprintf(`FILE='%s' KEY='%s'; %s`, filepath.Join(b.dir, file), key, script), "verified"), nil
 	}
-	large, errLarge := prepared("verification", exported, "large.zip", `"$SELF" judge "$FILE" "$KEY"`)
-	small, errSmall := prepared("verification, small", exportedSmall, "small.zip", `"$SELF" judge "$FILE" "$KEY"`)
+	const judge = `printf 'origin %s\nlog %s\n' "${KEY%%+*}" "$KEY" > policy; "$CLI" verify "$FILE" --policy policy`
+	large, errLarge := prepared("verification", exported, "large.zip", judge)
+	small, errSmall := prepared("verification, small", exportedSmall, "small.zip", judge)
 	python, errPython := prepared("verification, verify.py", exportedSmall, "python.zip",
 		`unzip -p "$FILE" '*/data/verify.py' > verify.py; python3 -I verify.py "$FILE" "$KEY"`)
 	if err := errors.Join(errLarge, errSmall, errPython); err != nil {

@@ -146,7 +146,7 @@ func newBench() (*bench, error) {
 	}
 	b.dir, b.file = dir, filepath.Join(dir, "image.dd")
 	b.env = append(without(os.Environ(), "CUSTODY", "RCLONE_", "RESTIC_", "MINIO_", "AWS_"),
-		"F="+b.file, "G="+filepath.Join(dir, "copy"), "SELF="+b.self, "LC_ALL=C",
+		"F="+b.file, "G="+filepath.Join(dir, "copy"), "SELF="+b.self, "CLI="+filepath.Join(b.bin, "custody-cli"), "LC_ALL=C",
 		"RESTIC_REPOSITORY="+filepath.Join(dir, "copy.restic"), "RESTIC_PASSWORD=bench", "RESTIC_CACHE_DIR="+filepath.Join(dir, "copy.cache"))
 	return b, nil
 }
