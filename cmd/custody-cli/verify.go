@@ -248,11 +248,7 @@ func judgeFound(ctx context.Context, a *app, path string, choose choosePolicy, c
 	if err != nil {
 		return verify.Report{}, err
 	}
-	var total int64
-	for _, f := range b.Files(nil) {
-		total += f.Size
-	}
-	m := a.meter("verified", total)
+	m := a.meter("verified", b.Size())
 	defer m.done()
 	return verify.Bundle(ctx, b, verify.Options{Policy: policy, Complete: complete, Progress: m.add})
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"github.com/custodyd/custodyd/internal/digest"
 )
 
 // OpenDir looks at an unpacked bundle: dir is the directory that holds bagit.txt. What
@@ -51,14 +53,7 @@ func scanDir(ctx context.Context, root *os.Root) (*Bundle, error) {
 			s.b.fault(FaultUnknown, path, noPlace)
 			return nil
 		}
-		s.admit(file, info.Size(), func() (io.ReadCloser, error) { return root.Open(path) }, nil,
-			func(_ context.Context, off, n int64) (io.ReadCloser, error) {
-				f, err := root.Open(path)
-				if err != nil {
-					return nil, err
-				}
-				return fileRange{io.NewSectionReader(f, off, n), f}, nil
-			})
+		s.admit(file, info.Size(), dirFile{root, path})
 		return nil
 	})
 	if err != nil {
@@ -68,6 +63,29 @@ func scanDir(ctx context.Context, root *os.Root) (*Bundle, error) {
 		return nil, fmt.Errorf("%w: no file of one in the directory", ErrFormat)
 	}
 	return s.finish(ctx)
+}
+
+// dirFile is a file of a directory.
+type dirFile struct {
+	root *os.Root
+	path string
+}
+
+// Open implements stored.
+func (f dirFile) Open() (io.ReadCloser, error) { return f.root.Open(f.path) }
+
+// whole implements stored.
+func (dirFile) whole() ([]byte, bool, error) { return nil, false, nil }
+
+// ranges implements stored.
+func (f dirFile) ranges() (digest.Open, bool) {
+	return func(_ context.Context, off, n int64) (io.ReadCloser, error) {
+		r, err := f.root.Open(f.path)
+		if err != nil {
+			return nil, err
+		}
+		return fileRange{io.NewSectionReader(r, off, n), r}, nil
+	}, true
 }
 
 type fileRange struct {

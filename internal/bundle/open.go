@@ -38,9 +38,7 @@ type Bundle struct {
 // member is a file with what the container says about it.
 type member struct {
 	File
-	open   func() (io.ReadCloser, error)
-	whole  func() ([]byte, error) // nil where only open can be had
-	ranges digest.Open            // nil where only a stream can be had
+	at stored
 
 	listed bool          // has a row in a manifest
 	stated digest.SHA256 // of that row
@@ -48,9 +46,17 @@ type member struct {
 	sum    digest.SHA256 // of what was read
 }
 
+// stored is where the bytes of a file stand: in a zip or in a directory.
+type stored interface {
+	Open() (io.ReadCloser, error)
+	whole() ([]byte, bool, error) // all at once; false, where only Open is to be had
+	ranges() (digest.Open, bool)  // those at any place; false, where only a stream is to be had
+}
+
 // scan collects the members of a container.
 type scan struct {
 	b        *Bundle
+	room     []member          // for those to come
 	folded   map[string]string // paths with the label of an exhibit, by their lower-case form: all others have one case
 	metadata int64
 }
@@ -58,14 +64,14 @@ type scan struct {
 // newScan begins to collect some n members.
 func newScan(n int) *scan {
 	b := &Bundle{members: make(map[string]*member, n), all: make([]*member, 0, n), count: map[Code]int{}, close: func() error { return nil }}
-	return &scan{b: b, folded: map[string]string{}}
+	return &scan{b: b, room: make([]member, n), folded: map[string]string{}}
 }
 
 // noPlace is what is wrong with a file that no bundle has.
 const noPlace = "has no place in a bundle"
 
 // admit takes a file into the bundle, or notes why not.
-func (s *scan) admit(f File, size int64, open func() (io.ReadCloser, error), whole func() ([]byte, error), ranges digest.Open) {
+func (s *scan) admit(f File, size int64, at stored) {
 	path := f.Path
 	other, taken := path, s.b.members[path] != nil
 	if f.Exhibit != "" && !taken {
@@ -89,7 +95,12 @@ func (s *scan) admit(f File, size int64, open func() (io.ReadCloser, error), who
 		}
 	}
 	f.Size = size
-	m := &member{File: f, open: open, whole: whole, ranges: ranges}
+	if len(s.room) == 0 {
+		s.room = make([]member, 1)
+	}
+	m := &s.room[0]
+	s.room = s.room[1:]
+	m.File, m.at = f, at
 	s.b.members[path] = m
 	s.b.all = append(s.b.all, m)
 }
@@ -137,6 +148,14 @@ func (b *Bundle) Files(keep func(File) bool) []File {
 	return files
 }
 
+// Size gives the sum of the sizes of all files in bytes.
+func (b *Bundle) Size() (size int64) {
+	for _, m := range b.all {
+		size += m.Size
+	}
+	return size
+}
+
 // Has reports whether there is a file of that path.
 func (b *Bundle) Has(path string) bool { return b.members[path] != nil }
 
@@ -147,7 +166,7 @@ func (b *Bundle) OpenFile(path string) (io.ReadCloser, error) {
 	if m == nil {
 		return nil, notExist(path)
 	}
-	r, err := m.open()
+	r, err := m.at.Open()
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
@@ -170,10 +189,9 @@ func (b *Bundle) ReadSummed(path string) (content []byte, sum digest.SHA256, err
 	if m.Kind == KindContent {
 		return nil, digest.SHA256{}, fmt.Errorf("read %s: too large to be read whole", path)
 	}
-	if m.whole != nil {
-		content, err = m.whole()
-	} else {
-		content, err = b.readWhole(m)
+	content, ok, err := m.at.whole()
+	if !ok {
+		content, err = m.readWhole()
 	}
 	if err != nil {
 		return nil, digest.SHA256{}, fmt.Errorf("read %s: %w", path, err)
@@ -183,8 +201,8 @@ func (b *Bundle) ReadSummed(path string) (content []byte, sum digest.SHA256, err
 	return content, sum, nil
 }
 
-func (b *Bundle) readWhole(m *member) (content []byte, err error) {
-	r, err := m.open()
+func (m *member) readWhole() (content []byte, err error) {
+	r, err := m.at.Open()
 	if err != nil {
 		return nil, err
 	}
@@ -198,10 +216,10 @@ func (b *Bundle) readWhole(m *member) (content []byte, err error) {
 // Ranges gives the bytes of a file at any place; false, when it can only be streamed.
 func (b *Bundle) Ranges(path string) (digest.Open, bool) {
 	m := b.members[path]
-	if m == nil || m.ranges == nil {
+	if m == nil {
 		return nil, false
 	}
-	return m.ranges, true
+	return m.at.ranges()
 }
 
 // Stated gives the SHA-256 that the manifest states for a file.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/custodyd/custodyd/internal/digest"
 	"github.com/custodyd/custodyd/internal/evidence"
 )
 
@@ -59,8 +60,8 @@ func scanZip(ctx context.Context, whole io.ReaderAt, size int64) (*Bundle, error
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range files {
-		s.admitZip(r, f)
+	for i := range files {
+		s.admitZip(&files[i])
 	}
 	return s.finish(ctx)
 }
@@ -77,7 +78,7 @@ func topDirectory(files []*zip.File) (string, error) {
 }
 
 // admitZip takes a member into the bundle, or notes why not.
-func (s *scan) admitZip(r *windows, f *placed) {
+func (s *scan) admitZip(f *placed) {
 	path, ok := strings.CutPrefix(f.Name, s.b.top+"/")
 	file, known := parsePath(path)
 	isDir := strings.HasSuffix(f.Name, "/")
@@ -108,33 +109,33 @@ func (s *scan) admitZip(r *windows, f *placed) {
 	case !known:
 		s.b.fault(FaultUnknown, path, noPlace)
 	default:
-		size := int64(f.UncompressedSize64)
-		if f.Method == zip.Deflate {
-			s.admit(file, size, f.Open, nil, nil)
-			return
-		}
-		var whole func() ([]byte, error)
-		if f.plain && size <= windowSize {
-			whole = func() ([]byte, error) { return f.whole(r) }
-		}
-		s.admit(file, size, f.Open, whole, func(_ context.Context, off, n int64) (io.ReadCloser, error) {
-			off = min(off, size)
-			return io.NopCloser(io.NewSectionReader(r.r, f.offset+off, min(n, size-off))), nil
-		})
+		s.admit(file, int64(f.UncompressedSize64), f)
 	}
 }
 
-// whole reads a member that is stored, as Open of package zip does: it holds the bytes
+// whole implements stored. It reads as Open of package zip does: the bytes are held
 // against the CRC, which layout has held against its descriptor.
-func (f *placed) whole(r io.ReaderAt) ([]byte, error) {
+func (f *placed) whole() ([]byte, bool, error) {
+	if f.Method != zip.Store || !f.plain || f.UncompressedSize64 > windowSize {
+		return nil, false, nil
+	}
 	content := make([]byte, f.UncompressedSize64)
-	if n, err := r.ReadAt(content, f.offset); n < len(content) {
-		return nil, errors.Join(io.ErrUnexpectedEOF, err)
+	if n, err := f.in.ReadAt(content, f.offset); n < len(content) {
+		return nil, true, errors.Join(io.ErrUnexpectedEOF, err)
 	}
 	if crc32.ChecksumIEEE(content) != f.CRC32 {
-		return nil, zip.ErrChecksum
+		return nil, true, zip.ErrChecksum
 	}
-	return content, nil
+	return content, true, nil
+}
+
+// ranges implements stored.
+func (f *placed) ranges() (digest.Open, bool) {
+	size := int64(f.UncompressedSize64) //nolint:gosec // admitted
+	return func(_ context.Context, off, n int64) (io.ReadCloser, error) {
+		off = min(off, size)
+		return io.NopCloser(io.NewSectionReader(f.in.r, f.offset+off, min(n, size-off))), nil
+	}, f.Method == zip.Store
 }
 
 // isBagDir reports whether some file of a bundle stands in that directory; zip programs

@@ -112,6 +112,7 @@ func (d directory) count(ctx context.Context, r io.ReaderAt) error {
 // placed is a member with where its bytes stand.
 type placed struct {
 	*zip.File
+	in     *windows
 	offset int64
 	plain  bool // nothing is wrong with its header and descriptor, and one of them has its CRC
 }
@@ -123,8 +124,8 @@ const maxGap = 24 + localLen + 2*max16
 // the directory, each with a local header and descriptor that agree with it. Else a
 // reader that goes from local header to local header sees other files than one that
 // reads the directory.
-func (s *scan) layout(ctx context.Context, r io.ReaderAt, list []*zip.File, until int64) ([]*placed, error) {
-	files := make([]*placed, 0, len(list))
+func (s *scan) layout(ctx context.Context, r *windows, list []*zip.File, until int64) ([]placed, error) {
+	files, inOrder := make([]placed, 0, len(list)), make([]*placed, 0, len(list))
 	for i, f := range list {
 		if i%4096 == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -134,9 +135,9 @@ func (s *scan) layout(ctx context.Context, r io.ReaderAt, list []*zip.File, unti
 			s.b.fault(FaultLayout, f.Name, "has no local header: "+err.Error())
 			continue
 		}
-		files = append(files, &placed{f, offset, f.Flags&flagDescriptor != 0 || f.CRC32 != 0})
+		files = append(files, placed{f, r, offset, f.Flags&flagDescriptor != 0 || f.CRC32 != 0})
+		inOrder = append(inOrder, &files[len(files)-1])
 	}
-	inOrder := slices.Clone(files)
 	slices.SortStableFunc(inOrder, func(x, y *placed) int { return cmp.Compare(x.offset, y.offset) })
 	end, before, buf := int64(0), (*placed)(nil), make([]byte, maxGap+1)
 	for i, f := range inOrder {
