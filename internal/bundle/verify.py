@@ -1,4 +1,4 @@
-"""Check an export of a custody ledger with Python 3.11 or later alone, but for the rules of custody, witnesses and stamps:
+"""Check an export of a custody ledger with Python 3.11 or later alone, but for the rules of custody, witnesses, stamps and a zip's gaps:
 python3 -I verify.py BUNDLE [KEY], the zip or its directory, and the ledger's key, one line, which you have from elsewhere.
 Prints findings, then verified (exit 0), failed (1) or incomplete (3); this text alone (2) if it cannot be run like that."""
 import hashlib, io, json, os, pathlib, re, struct, sys, zipfile; from base64 import b64decode, b64encode
@@ -46,9 +46,9 @@ if os.path.isdir(where):  # 1. It has the files that its manifests list, and not
     files = {path.relative_to(where).as_posix(): path for path in every if path.is_file() and not path.is_symlink()}
 else:
     packed = zipfile.ZipFile(where)
-    every, opened, _ = [m for m in packed.infolist() if not m.is_dir()], packed.open, packed.fp.seek(-22, 2)
+    every, opened = [m for m in packed.infolist() if not m.is_dir() or m.compress_size or m.external_attr >> 28 not in (0, 4)], packed.open
     [_], files = {m.filename.split("/")[0] for m in every}, {m.filename.partition("/")[2]: m for m in every if m.external_attr >> 28 in (0, 8)}
-    need(packed.fp.read(4) == b"PK\5\6" and min(m.header_offset for m in every) == 0, where, "has more before or behind it")
+    need(packed.fp.seek(-22, 2) and packed.fp.read(4) == b"PK\5\6" and min(m.header_offset for m in every) == 0, where, "has more before or after it")
 sums = {name: hashlib.file_digest(opened(file), "sha256").hexdigest() for name, file in files.items()}
 rows = sorted((read("manifest-sha256.txt") + read("tagmanifest-sha256.txt")).decode().splitlines())
 need(rows == sorted(f"{sums[n]}  {n}" for n in sums if n != "tagmanifest-sha256.txt"), where, "holds other files than its manifests list")

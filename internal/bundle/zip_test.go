@@ -65,9 +65,10 @@ func plain(t *testing.T, bag bundletest.Bag, extra []byte) []byte {
 
 // raw adds a member of three bytes of which the headers state what they are told to.
 func raw(t *testing.T, name string, flags, method uint16, mode fs.FileMode, size uint64) func(*zip.Writer) {
-	h := &zip.FileHeader{Name: name, Method: method, Flags: flags, UncompressedSize64: size, CompressedSize64: 3}
+	content := []byte("abc")
+	h := &zip.FileHeader{Name: name, Method: method, Flags: flags, UncompressedSize64: size, CompressedSize64: 3, CRC32: crc32.ChecksumIEEE(content)}
 	h.SetMode(mode)
-	return member(t, h, []byte("abc"))
+	return member(t, h, content)
 }
 
 func member(t *testing.T, h *zip.FileHeader, content []byte) func(*zip.Writer) {
@@ -224,6 +225,8 @@ func TestHostileZip(t *testing.T) {
 		"payload of zip":    {flip(good, at(good, 30)+len(body)), "file-unreadable data/checkpoint.body", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			agrees(t, row.zip, whole, name, row.want == "" && row.wantErr == nil)
 			b, err := bundle.Open(t.Context(), bytes.NewReader(row.zip), int64(len(row.zip)))
 			if !errors.Is(err, row.wantErr) {
 				t.Fatalf("error %v, want %v", err, row.wantErr)
@@ -262,6 +265,7 @@ func TestOverlap(t *testing.T) {
 	if found := codes(faults(t, open(t, packed))); !slices.ContainsFunc(found, func(s string) bool { return strings.HasPrefix(s, "zip-layout ") }) {
 		t.Error(found)
 	}
+	agrees(t, packed, whole, "overlap", false)
 }
 
 // TestZip64 reads a zip with 70,000 files, which has another end.
