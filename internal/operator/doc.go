@@ -13,7 +13,7 @@
 //	checkpoints/ORIGIN           the newest checkpoint this machine saw, a signed note
 //	receipts/ID.tlog-proof       the receipt of the entry with that payload id
 //	receipts/entry-SEQ.tlog-proof  that of an entry the service made for this person
-//	forks/ORIGIN-SIZE-HASH-*.note  two signed notes that contradict each other
+//	forks/ORIGIN-SIZE-HASH-*.note  two signed notes that are not of one history, or not shown to be
 //	forks/ORIGIN-SIZE-HASH.notes   the same, one of which another machine saw
 //	intakes/ID.json, ID.marks    an intake that is not sealed yet
 //
@@ -25,7 +25,8 @@
 // signed by it, must show exactly the payload and signature that were sent, and
 // its checkpoint must be proven consistent with the newest one seen before; so
 // must the checkpoint that each command asks for first. Two notes of the ledger
-// that contradict each other are kept, and the error is verify.ErrNotConsistent.
+// that contradict each other are kept, and the error is verify.ErrNotConsistent; so are
+// two of which the service refuses to prove that one became the other, as ErrUnproven.
 //
 // # Recording
 //
