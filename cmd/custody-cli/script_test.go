@@ -90,6 +90,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("SSH_AUTH_SOCK", "")
 			e.Setenv("CUSTODYD", custodyd)
+			e.Setenv("GORACE", "atexit_sleep_ms=10") // with the race detector every command would end a second later
 			e.Defer(func() {
 				l.stop()
 				calm(e.WorkDir)
