@@ -315,7 +315,7 @@ func TestRebuildRefuses(t *testing.T) {
 	})
 	t.Run("another ledger key", func(t *testing.T) {
 		victim := bare(t, l.dir)
-		bring(t, emptyLab(t).dir, victim.dir, "skey")
+		bring(t, anotherLab(t).dir, victim.dir, "skey")
 		_, err := victim.rebuild(nil)
 		wantErr(t, err, custody.ErrIncompleteStore)
 	})

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -19,25 +17,6 @@ import (
 	"github.com/custodyd/custodyd/internal/ledger"
 	"github.com/custodyd/custodyd/internal/objectstore"
 )
-
-// clone copies the files of a lab that is down.
-func clone(t *testing.T, dir string) string {
-	t.Helper()
-	to := filepath.Join(t.TempDir(), "clone")
-	out, err := exec.CommandContext(t.Context(), "cp", "-a", dir, to).CombinedOutput()
-	if err != nil {
-		t.Fatalf("copy the lab: %v: %s", err, out)
-	}
-	return to
-}
-
-// bring replaces a file of a lab by that of another.
-func bring(t *testing.T, from, to, name string) {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join(from, name))
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(to, name), data, 0o600))
-}
 
 // TestRollback opens what is not the continuation of what was signed.
 func TestRollback(t *testing.T) {
@@ -239,7 +218,7 @@ func TestStartFaults(t *testing.T) {
 func TestOtherKeys(t *testing.T) {
 	l := newLab(t)
 	l.down()
-	another := emptyLab(t)
+	another := anotherLab(t)
 	t.Run("ledger key", func(t *testing.T) {
 		victim := labAt(t, clone(t, l.dir))
 		bring(t, another.dir, victim.dir, "skey")
