@@ -214,7 +214,8 @@ func TestTamper(t *testing.T) {
 				bag := story.bag.Clone()
 				want := tamper(bag, l, list[(i+1)%len(list)])
 				bag.Recompute()
-				r := judge(t, bag.Zip(t), verify.Options{Policy: &story.policy})
+				packed := bag.Zip(t)
+				r := judge(t, packed, verify.Options{Policy: &story.policy})
 				got := codes(r.Findings)
 				for _, w := range want {
 					if !slices.Contains(got, w) {
@@ -225,7 +226,7 @@ func TestTamper(t *testing.T) {
 					t.Errorf("entry %d: %s", l.Seq, r.Verdict)
 				}
 				if i%9 == 0 {
-					agrees(t, bag.Zip(t), &story.policy, r.Verdict)
+					agrees(t, packed, &story.policy, r.Verdict)
 				}
 			}
 		})
@@ -330,10 +331,12 @@ func TestTamperParts(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			bag := story.bag.Clone()
 			row.change(bag)
 			bag.Recompute()
-			r := judge(t, bag.Zip(t), verify.Options{Policy: &story.policy})
+			packed := bag.Zip(t)
+			r := judge(t, packed, verify.Options{Policy: &story.policy})
 			got := codes(r.Findings)
 			if slices.Contains(row.want, everywhere) {
 				got = slices.Compact(slices.Sorted(func(yield func(string) bool) {
@@ -352,7 +355,7 @@ func TestTamperParts(t *testing.T) {
 			if diff := cmp.Diff(row.want, got); diff != "" {
 				t.Errorf("%s\n%v", diff, r.Findings)
 			}
-			agrees(t, bag.Zip(t), &story.policy, r.Verdict)
+			agrees(t, packed, &story.policy, r.Verdict)
 			if row.ranges != nil {
 				if diff := cmp.Diff(row.ranges, r.Findings[0].Ranges); diff != "" {
 					t.Error(diff)

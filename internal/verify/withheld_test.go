@@ -176,8 +176,9 @@ func TestErasedAndWithheld(t *testing.T) {
 			bag := bundletest.Unpack(t, packed)
 			delete(bag, bundle.EntryPath(bundle.KindPayload, s.EntryOf("copy.requested", 0)))
 			bag.Recompute()
-			r = judge(t, bag.Zip(t), verify.Options{Policy: &verify.Policy{Key: s.Key()}})
-			agrees(t, bag.Zip(t), &verify.Policy{Key: s.Key()}, r.Verdict)
+			packed = bag.Zip(t)
+			r = judge(t, packed, verify.Options{Policy: &verify.Policy{Key: s.Key()}})
+			agrees(t, packed, &verify.Policy{Key: s.Key()}, r.Verdict)
 			if !slices.Contains(codes(r.Findings), fmt.Sprintf("payload-missing entry %d", s.EntryOf("copy.requested", 0))) {
 				t.Error(codes(r.Findings))
 			}
@@ -293,8 +294,9 @@ func TestDisclosureTampered(t *testing.T) {
 			bag := partial.Clone()
 			test.tamper(bag)
 			bag.Recompute()
-			r := judge(t, bag.Zip(t), verify.Options{Policy: &verify.Policy{Key: s.Key()}})
-			agrees(t, bag.Zip(t), &verify.Policy{Key: s.Key()}, r.Verdict)
+			packed := bag.Zip(t)
+			r := judge(t, packed, verify.Options{Policy: &verify.Policy{Key: s.Key()}})
+			agrees(t, packed, &verify.Policy{Key: s.Key()}, r.Verdict)
 			got := codes(r.Findings)
 			if r.Verdict != verify.Failed || !slices.Contains(got, test.want) || test.only && len(got) > 1 {
 				t.Errorf("%s, want %q among %q", r.Verdict, test.want, got)

@@ -22,8 +22,12 @@ type Bag map[string][]byte
 // Write gives the bytes of the bundle of a source.
 func Write(tb testing.TB, src bundle.Source) []byte {
 	tb.Helper()
-	var out bytes.Buffer
-	if err := bundle.Write(tb.Context(), &out, src); err != nil {
+	size := 1 << 20 // an image is copied often enough
+	for _, o := range src.Objects {
+		size += int(o.Size)
+	}
+	out := bytes.NewBuffer(make([]byte, 0, size))
+	if err := bundle.Write(tb.Context(), out, src); err != nil {
 		tb.Fatal(err)
 	}
 	return out.Bytes()
@@ -43,7 +47,8 @@ func Unpack(tb testing.TB, packed []byte) Bag {
 		if err != nil {
 			tb.Fatal(err)
 		}
-		if bag[path], err = io.ReadAll(r); err != nil {
+		bag[path] = make([]byte, f.UncompressedSize64)
+		if _, err := io.ReadFull(r, bag[path]); err != nil {
 			tb.Fatal(err)
 		}
 	}
@@ -93,8 +98,12 @@ func sum256(content []byte) [32]byte {
 // Zip packs the bag without compressing it, for tests that pack many.
 func (b Bag) Zip(tb testing.TB) []byte {
 	tb.Helper()
-	var out bytes.Buffer
-	z := zip.NewWriter(&out)
+	size := 0
+	for path, content := range b {
+		size += len(content) + 2*len(path) + 256 // what stands before it and at the end
+	}
+	out := bytes.NewBuffer(make([]byte, 0, size))
+	z := zip.NewWriter(out)
 	for _, path := range slices.Sorted(maps.Keys(b)) {
 		w, err := z.CreateHeader(&zip.FileHeader{Name: string(Reference) + "/" + path, Method: zip.Store})
 		if err != nil {
