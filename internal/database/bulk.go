@@ -19,26 +19,50 @@ import (
 func (b *Bulk) Save(ch evidence.Changes) error {
 	return errors.Join(
 		saveAll(b.Tx, people, ch.People),
-		insertAll(b, cases, inOrder(ch.Cases, func(x, y *evidence.Case) int { return bytes.Compare(x.ID[:], y.ID[:]) })),
-		insertAll(b, exhibits, inOrder(ch.Exhibits, func(x, y *evidence.Exhibit) int {
-			return cmp.Or(bytes.Compare(x.Case[:], y.Case[:]), cmp.Compare(x.Label, y.Label))
-		})),
-		insertAll(b, intakes, inOrder(ch.Intakes, func(x, y *evidence.Intake) int { return bytes.Compare(x.Intake[:], y.Intake[:]) })),
-		insertAll(b, copies, inOrder(ch.Copies, func(x, y *evidence.Copy) int {
-			return cmp.Or(bytes.Compare(x.Case[:], y.Case[:]), cmp.Compare(x.Exhibit, y.Exhibit), cmp.Compare(x.Number, y.Number))
-		})),
+		insertAll(b, cases, inOrder(ch.Cases, func(c *evidence.Case) order { return orderOf(c.ID[:], "") },
+			func(x, y *evidence.Case) int { return bytes.Compare(x.ID[:], y.ID[:]) })),
+		insertAll(b, exhibits, inOrder(ch.Exhibits, func(e *evidence.Exhibit) order { return orderOf(e.Case[:], string(e.Label)) },
+			func(x, y *evidence.Exhibit) int { return cmp.Compare(x.Label, y.Label) })),
+		insertAll(b, intakes, inOrder(ch.Intakes, func(i *evidence.Intake) order { return orderOf(i.Intake[:], "") },
+			func(x, y *evidence.Intake) int { return bytes.Compare(x.Intake[:], y.Intake[:]) })),
+		insertAll(b, copies, inOrder(ch.Copies, func(c *evidence.Copy) order { return orderOf(c.Case[:], string(c.Exhibit)) },
+			func(x, y *evidence.Copy) int {
+				return cmp.Or(cmp.Compare(x.Exhibit, y.Exhibit), cmp.Compare(x.Number, y.Number))
+			})),
 		saveAll(b.Tx, findings, ch.Findings), saveAll(b.Tx, erasures, ch.Erasures), b.erase(ch.Erasures),
 	)
 }
 
-// inOrder sorts nouns where they lie: they are large to be moved about.
-func inOrder[N any](nouns []N, compare func(x, y *N) int) []*N {
-	order := make([]*N, len(nouns))
-	for i := range nouns {
-		order[i] = &nouns[i]
+// order is the beginning of a key: an id, and the beginning of a name.
+type order [2 * 16]byte
+
+func orderOf(id []byte, name string) (o order) {
+	copy(o[copy(o[:], id):], name)
+	return o
+}
+
+// inOrder sorts nouns by the beginning of their keys, and where that is the same by rest.
+// They stay where they are: they are large, and far from each other.
+func inOrder[N any](nouns []N, first func(*N) order, rest func(x, y *N) int) []*N {
+	type place struct {
+		order
+		noun *N
 	}
-	slices.SortFunc(order, compare)
-	return order
+	places := make([]place, len(nouns))
+	for i := range nouns {
+		places[i] = place{first(&nouns[i]), &nouns[i]}
+	}
+	slices.SortFunc(places, func(x, y place) int {
+		if c := bytes.Compare(x.order[:], y.order[:]); c != 0 {
+			return c
+		}
+		return rest(x.noun, y.noun)
+	})
+	sorted := make([]*N, len(nouns))
+	for i := range places {
+		sorted[i] = places[i].noun
+	}
+	return sorted
 }
 
 // rowsOfNouns is how many nouns one statement writes, of a table of at most 8 columns.

@@ -16,7 +16,7 @@ import (
 const rowsAtOnce = 64
 
 var (
-	insertHashes = statements("INSERT INTO hashes (idx, hash) VALUES ", "(?, ?)", "")
+	insertHashes = hashStatements()
 	selectHashes = statements("SELECT idx, hash FROM hashes WHERE idx IN (", "?", ")")
 )
 
@@ -28,24 +28,39 @@ func statements(before, row, after string) (texts []string) {
 	return texts
 }
 
+// hashStatements insert 1, 2, 4, … hashes: those of one blob, from an index on. A binding
+// for each would take as long as the writing.
+func hashStatements() (texts []string) {
+	for n := 1; n <= rowsAtOnce; n *= 2 {
+		text := "INSERT INTO hashes (idx, hash) VALUES "
+		for i := range n {
+			if i > 0 {
+				text += ", "
+			}
+			text += fmt.Sprintf("(?1 + %d, substr(?2, %d, %d))", i, 1+i*len(ledger.Hash{}), len(ledger.Hash{}))
+		}
+		texts = append(texts, text)
+	}
+	return texts
+}
+
 // flush writes the tree hashes that Append has left over.
 func (tx *Tx) flush() error {
 	if len(tx.pending) == 0 {
 		return nil
 	}
 	next := ledger.StoredHashCount(tx.tree.Size()) - int64(len(tx.pending))
-	args := make([]any, 0, 2*rowsAtOnce)
+	blob := make([]byte, 0, rowsAtOnce*len(ledger.Hash{}))
 	for rest := tx.pending; len(rest) > 0; {
 		power := bits.Len(uint(min(len(rest), rowsAtOnce))) - 1
-		args = args[:0]
+		blob = blob[:0]
 		for i := range 1 << power {
-			args = append(args, next, rest[i][:])
-			next++
+			blob = append(blob, rest[i][:]...)
 		}
-		if err := tx.exec(insertHashes[power], args...); err != nil {
+		if err := tx.exec(insertHashes[power], next, blob); err != nil {
 			return fmt.Errorf("write tree hashes: %w", err)
 		}
-		rest = rest[1<<power:]
+		rest, next = rest[1<<power:], next+1<<power
 	}
 	tx.pending = tx.pending[:0]
 	return nil

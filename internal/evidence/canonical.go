@@ -29,6 +29,10 @@ func init() {
 	}
 }
 
+// maxWhole is the length of the longest body whose texts are parts of one string. Of most
+// bodies most texts stay in the state; a long one would stay for the sake of a name.
+const maxWhole = 1 << 10
+
 // readCanonical reads a body.
 func readCanonical(text []byte, into any) error {
 	body := reflect.ValueOf(into).Elem()
@@ -37,6 +41,9 @@ func readCanonical(text []byte, into any) error {
 		return ErrNotCanonical
 	}
 	m := members{rest: text}
+	if len(text) <= maxWhole {
+		m.whole = string(text)
+	}
 	if read(&m, body); m.failed || len(m.rest) > 0 {
 		return ErrNotCanonical
 	}
@@ -63,7 +70,7 @@ func shapeOf(t reflect.Type) shape {
 	}
 	switch t.Kind() { //nolint:exhaustive // others than these are not known
 	case reflect.String:
-		return func(m *members, into reflect.Value) { into.SetString(string(m.text(`"`))) }
+		return func(m *members, into reflect.Value) { into.SetString(m.string(`"`)) }
 	case reflect.Int, reflect.Int64:
 		return func(m *members, into reflect.Value) { into.SetInt(m.integer()) }
 	case reflect.Bool: // false ones are left out

@@ -59,6 +59,7 @@ const uuidLen = 36
 // members reads an object from its front. The first failure sticks.
 type members struct {
 	rest   []byte
+	whole  string // what rest was the end of, if its strings are to be parts of that
 	failed bool
 }
 
@@ -92,6 +93,15 @@ func (m *members) text(before string) []byte {
 	}
 	m.failed = true
 	return nil
+}
+
+// string is text that stays.
+func (m *members) string(before string) string {
+	text := m.text(before)
+	if end := len(m.whole) - len(m.rest) - 1; end > 0 && !m.failed {
+		return m.whole[end-len(text) : end]
+	}
+	return string(text)
 }
 
 // hex reads a string of lower-case digits.
