@@ -45,8 +45,13 @@ func (b *bench) start(ctx context.Context, name, log string, env []string, argv 
 	return p, nil
 }
 
+// greets is how long a server can take to say what it is to say.
+const greets = time.Minute
+
 // says waits until a server has said what it is to say, and gives the parts in parentheses.
 func (p *process) says(ctx context.Context, what *regexp.Regexp) ([]string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, greets, fmt.Errorf("%s did not say %s", p.name, what))
+	defer cancel()
 	for {
 		out, err := os.ReadFile(p.log)
 		if err != nil {
@@ -72,7 +77,7 @@ func (p *process) wait(ctx context.Context, d time.Duration) error {
 		out, err := os.ReadFile(p.log)
 		return errors.Join(fmt.Errorf("%s ended:\n%s", p.name, last(out)), err)
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	case <-time.After(d):
 		return nil
 	}
