@@ -302,6 +302,7 @@ func (s *stamped) exported(k int) (verify.Report, []byte) {
 // TestAnchorClock: a clock that is set back, to before the newest round or from a day that
 // was stamped by mistake, puts no round off.
 func TestAnchorClock(t *testing.T) {
+	t.Parallel()
 	s := newStamped(t, "lab2")
 	s.every = time.Second
 	s.start()

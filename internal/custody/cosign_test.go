@@ -303,6 +303,7 @@ func TestWitnessedRubbish(t *testing.T) {
 // TestWitnessSilent: a witness that takes a request and never answers does not hold up the
 // ledger, and not the other's line.
 func TestWitnessSilent(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.openCase()
 	one, two := newOutside(t, l, "one.example/w"), newOutside(t, l, "two.example/w")
@@ -415,6 +416,7 @@ func TestWitnessAnswers(t *testing.T) {
 		"addresses in an answer": {answer(500, "text/plain", "dial 10.0.0.1"), ever, unreached, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			l := newLab(t)
 			w := newOutside(t, l, "w.example")
 			w.lie = row.lie

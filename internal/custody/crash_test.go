@@ -232,6 +232,7 @@ func TestFault(t *testing.T) {
 
 // TestResume has a restart go on with what was under way, without any client.
 func TestResume(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.openCase()
 	l.seal([]byte("a small image"))
