@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -120,7 +121,15 @@ func (b *Bundle) Faults() []Fault {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	faults := slices.Clone(b.faults)
-	slices.SortStableFunc(faults, func(x, y Fault) int { return strings.Compare(x.Path, y.Path) })
+	layout := func(f Fault) int { // what is wrong with the place of a file comes first
+		if f.Code == FaultLayout {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(faults, func(x, y Fault) int {
+		return cmp.Or(strings.Compare(x.Path, y.Path), layout(x)-layout(y))
+	})
 	for _, code := range slices.Sorted(maps.Keys(b.count)) {
 		if more := b.count[code] - MaxFaults; more > 0 {
 			faults = append(faults, Fault{code, "...", fmt.Sprintf("and %d more", more)})

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/custodyd/custodyd/internal/digest"
 	"github.com/custodyd/custodyd/internal/evidence"
 )
@@ -56,12 +58,17 @@ func scanZip(ctx context.Context, whole io.ReaderAt, size int64) (*Bundle, error
 	if s.b.top, err = topDirectory(z.File); err != nil {
 		return nil, err
 	}
-	files, err := s.layout(ctx, r, z.File, int64(d.offset)) //nolint:gosec // within the file
+	files, err := s.place(ctx, r, z.File)
 	if err != nil {
 		return nil, err
 	}
+	var looking errgroup.Group                                                   // beside each other, as only one core has anything to do yet
+	looking.Go(func() error { return s.layout(ctx, r, files, int64(d.offset)) }) //nolint:gosec // within the file
 	for i := range files {
 		s.admitZip(&files[i])
+	}
+	if err := looking.Wait(); err != nil {
+		return nil, err
 	}
 	return s.finish(ctx)
 }

@@ -120,12 +120,9 @@ type placed struct {
 // maxGap is the most that can stand between the bytes of two members.
 const maxGap = 24 + localLen + 2*max16
 
-// layout demands that the members stand one after the other from the first byte up to
-// the directory, each with a local header and descriptor that agree with it. Else a
-// reader that goes from local header to local header sees other files than one that
-// reads the directory.
-func (s *scan) layout(ctx context.Context, r *windows, list []*zip.File, until int64) ([]placed, error) {
-	files, inOrder := make([]placed, 0, len(list)), make([]*placed, 0, len(list))
+// place finds where the members stand.
+func (s *scan) place(ctx context.Context, r *windows, list []*zip.File) ([]placed, error) {
+	files := make([]placed, 0, len(list))
 	for i, f := range list {
 		if i%4096 == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -136,17 +133,28 @@ func (s *scan) layout(ctx context.Context, r *windows, list []*zip.File, until i
 			continue
 		}
 		files = append(files, placed{f, r, offset, f.Flags&flagDescriptor != 0 || f.CRC32 != 0})
-		inOrder = append(inOrder, &files[len(files)-1])
+	}
+	return files, nil
+}
+
+// layout demands that the members stand one after the other from the first byte up to
+// the directory, each with a local header and descriptor that agree with it. Else a
+// reader that goes from local header to local header sees other files than one that
+// reads the directory.
+func (s *scan) layout(ctx context.Context, r *windows, files []placed, until int64) error {
+	inOrder := make([]*placed, len(files))
+	for i := range files {
+		inOrder[i] = &files[i]
 	}
 	slices.SortStableFunc(inOrder, func(x, y *placed) int { return cmp.Compare(x.offset, y.offset) })
 	end, before, buf := int64(0), (*placed)(nil), make([]byte, maxGap+1)
 	for i, f := range inOrder {
 		if i%4096 == 0 && ctx.Err() != nil {
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 		gap, err := between(r, buf, end, f.offset)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if detail := localHeader(before.without(gap), f.File); detail != "" {
 			s.b.fault(FaultLayout, f.Name, detail)
@@ -160,18 +168,18 @@ func (s *scan) layout(ctx context.Context, r *windows, list []*zip.File, until i
 		}
 		end, before = f.offset+int64(f.CompressedSize64), f //nolint:gosec // compared below
 		if end < f.offset {
-			return nil, fmt.Errorf("%w: a member without end", ErrFormat)
+			return fmt.Errorf("%w: a member without end", ErrFormat)
 		}
 	}
 	gap, err := between(r, buf, end, until)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if before != nil && (end > until || len(before.without(gap)) > 0) {
 		s.b.fault(FaultLayout, before.Name, "is not followed by the directory")
 		before.plain = false
 	}
-	return files, nil
+	return nil
 }
 
 // between reads what stands between two places, but no more than fits into buf.
