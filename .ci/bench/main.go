@@ -49,9 +49,10 @@
 // The full check reads the file of envelopes; the reference in Python checks the
 // same of a tenth of the entries, and both have to find the right root.
 //
-// An export is timed without making the case, from the seal to the last byte; verification
-// checks every signature, and both stand beside as many plain Ed25519 checks on all cores.
-// verify.py is the one that the bundle brings. A rebuild is the whole command.
+// An export is timed without making the case, from the seal to the last byte. A
+// verification is the whole command and checks every signature. Both stand beside as many
+// plain Ed25519 checks on all cores. verify.py is the one that the bundle brings. A
+// rebuild is the whole command.
 //
 // # Floors
 //
