@@ -159,10 +159,19 @@ type chain struct {
 // exportPage is how many entries of a chain are read at once.
 const exportPage = 256
 
+// exportAhead is how many entries are made ready while as many are written.
+const exportAhead = 128
+
 // entriesOf gives the entries of chains by rising seq, with their receipts under
 // one checkpoint, of a tree of that size. Each page is read in a view of its own: entries
 // do not change.
 func (s *Service) entriesOf(ctx context.Context, signed []byte, size int64, chains ...chain) iter.Seq2[bundle.Entry, error] {
+	return ahead(ctx, exportAhead, func(ctx context.Context) iter.Seq2[bundle.Entry, error] {
+		return s.readEntries(ctx, signed, size, chains)
+	})
+}
+
+func (s *Service) readEntries(ctx context.Context, signed []byte, size int64, chains []chain) iter.Seq2[bundle.Entry, error] {
 	return func(yield func(bundle.Entry, error) bool) {
 		cursors := make([]cursor, len(chains))
 		for i, c := range chains {
