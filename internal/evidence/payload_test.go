@@ -484,8 +484,8 @@ func TestQuick(t *testing.T) {
 	}
 }
 
-// TestQuickTampered: whatever is done to a byte of a payload, what the short way takes the
-// long one takes too, for the same.
+// TestQuickTampered: whatever is done to a byte of a payload, what the short way takes (one
+// in four is looked at) the long one takes too, for the same.
 func TestQuickTampered(t *testing.T) {
 	taken := 0
 	for _, e := range tell(t).good() {
@@ -504,15 +504,17 @@ func TestQuickTampered(t *testing.T) {
 				if !ok || text == string(payload) {
 					continue
 				}
-				taken++
+				if taken++; taken%4 > 0 { // the long way is long
+					continue
+				}
 				if want, err := evidence.Carefully([]byte(text)); err != nil || !reflect.DeepEqual(got, want) {
 					t.Errorf("%s, changed at byte %d: %v\n%s", e.Kind(), at, err, text)
 				}
 			}
 		}
 	}
-	if taken < 1000 {
-		t.Errorf("%d other payloads were looked at twice", taken)
+	if taken < 4000 {
+		t.Errorf("%d other payloads were taken", taken)
 	}
 }
 
