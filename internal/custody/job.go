@@ -268,7 +268,7 @@ func (s *Service) readSmall(ctx context.Context, o objectstore.Object) ([]byte, 
 		return nil, err
 	}
 	defer closeQuietly(content)
-	if content.Size() != o.Size || o.Size > maxSmall {
+	if content.Size() != o.Size || o.Size < 0 || o.Size > maxSmall {
 		return nil, fmt.Errorf("object %s: has %d bytes, want %d: %w", o.Key, content.Size(), o.Size, objectstore.ErrReadBack)
 	}
 	r, err := content.Range(ctx, 0, o.Size)

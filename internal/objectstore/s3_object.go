@@ -188,6 +188,9 @@ func (s *S3) stat(ctx context.Context, key, version string) (Object, error) {
 	if err != nil {
 		return Object{}, err
 	}
+	if info.Size < 0 { // -1: the service has not said it
+		return Object{}, fmt.Errorf("an object of unknown size: %w", ErrReadBack)
+	}
 	o := Object{Bucket: s.bucket, Key: key, Version: info.VersionID, Size: info.Size, Lock: LockNone}
 	mode, date := info.Metadata.Get(lockModeHeader), info.Metadata.Get(lockUntilHeader)
 	if mode == "" && date == "" {
