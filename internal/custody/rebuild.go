@@ -138,7 +138,9 @@ func (r *rebuild) fill(ctx context.Context, b *database.Bulk) error {
 		}
 		return nil
 	})
-	if err := group.Wait(); err != nil {
+	err := group.Wait()
+	r.reading.Wait() // what was begun and nobody wants any more: its context has ended
+	if err != nil {
 		return err
 	}
 	return r.finish(ctx, b)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/custodyd/custodyd/internal/database"
 	"github.com/custodyd/custodyd/internal/digest"
@@ -24,6 +25,7 @@ type shelves struct {
 	starts   []int64 // of the segments, in order
 	ahead    map[shelved]*readAhead
 	budget   int64 // bytes that are being read ahead
+	reading  sync.WaitGroup
 }
 
 // list looks at all segments and payloads. Delete markers hide nothing from it.
@@ -269,10 +271,10 @@ func (r *rebuild) begin(ctx context.Context, from int64) {
 			r.budget += o.Size
 			b := &readAhead{from: start, size: o.Size, done: make(chan struct{})}
 			r.ahead[name] = b
-			go func() {
+			r.reading.Go(func() {
 				defer close(b.done)
 				b.data, b.err = r.s.readWhole(ctx, o)
-			}()
+			})
 		}
 	}
 }
