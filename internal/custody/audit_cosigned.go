@@ -2,8 +2,8 @@ package custody
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/custodyd/custodyd/internal/database"
@@ -15,7 +15,7 @@ import (
 
 // cosignedRows is what the database notes of cosigned checkpoints.
 type cosignedRows struct {
-	objects map[int64]evidence.Object // by size; without a key where none is noted
+	objects map[int64]evidence.Object // by size; without a key, but with the sum, where none is noted
 	order   []*named
 }
 
@@ -41,6 +41,8 @@ func (a *audit) cosigned(tx *database.Tx) error {
 			} else {
 				a.witnessed.order = append(a.witnessed.order, &named{Object: o, subject: fmt.Sprintf("cosigned checkpoint %d", row.Size)})
 			}
+		} else {
+			o.SHA256 = sha256.Sum256(row.Note)
 		}
 		a.witnessed.objects[row.Size] = o
 	}
@@ -51,25 +53,29 @@ func (a *audit) cosigned(tx *database.Tx) error {
 // a cosigned checkpoint.
 func (a *audit) explainWitnessed(ctx context.Context, size int64, o objectstore.Object, err error) (verify.Code, string) {
 	noted, known := a.witnessed.objects[size]
-	if known && noted.Key != "" && noted.Key != o.Key && !o.Marker {
+	put := known && noted.Key != ""
+	if put && noted.Key != o.Key && !o.Marker {
 		return CodeObjectUnknown, "the cosigned checkpoint of that size is " + noted.Key
 	}
-	if code, detail := kept(o, err, known && noted.Key != "", noted.Version); known || code != "" {
+	if code, detail := kept(o, err, put, noted.Version); put || code != "" {
 		return code, detail
 	}
-	if size <= a.r.Entries {
+	if !known && size <= a.r.Entries {
 		return CodeObjectUnknown, "no cosigned checkpoint of that size is noted"
 	}
 	s := &Service{objects: a.cfg.Objects} // for its way of reading objects alone
 	note, err := s.readSmall(ctx, o)
-	if err == nil {
-		_, err = ledger.OpenCheckpoint(note, a.cfg.Key)
-	}
-	switch {
-	case errors.Is(err, ledger.ErrCheckpoint), errors.Is(err, ledger.ErrUnsigned):
-		return CodeObjectUnknown, err.Error()
-	case err != nil:
+	if err != nil {
 		return CodeObjectUnreadable, err.Error()
+	}
+	if known {
+		if sha256.Sum256(note) != noted.SHA256 {
+			return CodeObjectUnknown, "is not the cosigned checkpoint of that size, which waits to be put"
+		}
+		return "", "" // an interruption came before it was noted
+	}
+	if _, err := ledger.OpenCheckpoint(note, a.cfg.Key); err != nil {
+		return CodeObjectUnknown, err.Error()
 	}
 	return CodeStoreAhead, fmt.Sprintf("witnesses have cosigned %d entries, the database holds %d: it was rolled back", size, a.r.Entries)
 }
