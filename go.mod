@@ -3,6 +3,7 @@ module github.com/custodyd/custodyd
 go 1.26.0
 
 require (
+	filippo.io/edwards25519 v1.2.0
 	github.com/digitorus/timestamp v0.0.0-20231217203849-220c5c2851b7
 	github.com/getkin/kin-openapi v0.142.0
 	github.com/google/go-cmp v0.7.0

@@ -87,6 +87,7 @@ type rebuild struct {
 	r   RebuildReport
 	shelves
 
+	verifier identity.Verifier
 	state    *evidence.Memory
 	chains   *ledger.Checker
 	lock     objectstore.LockMode // that the store gave, as the service noted at its last start
@@ -274,7 +275,7 @@ func (r *rebuild) verify(p *passage) error {
 			continue // what it was made over is gone
 		}
 		group.Go(func() error {
-			if err := identity.Verify(p.signers[i], identity.NamespaceEvent, e.Payload, e.Signature); err != nil {
+			if err := r.verifier.Verify(p.signers[i], identity.NamespaceEvent, e.Payload, e.Signature); err != nil {
 				return fmt.Errorf("entry %d: %w: %w: %w", e.Seq, ErrIncompleteStore, ErrSignature, err)
 			}
 			return nil

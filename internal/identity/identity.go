@@ -75,6 +75,11 @@
 //
 //	ssh-keygen -Y verify -f allowed_signers -I PRINCIPAL -n custody-event -s 7.json.sig < 7.json
 //
+// Who has many signatures of few keys uses a [Verifier]. It adds up multiples of an
+// Ed25519 key from a table, with the group arithmetic that crypto/ed25519 is made of, to
+// the same equation: crafted keys and signatures, and a fuzzer, hold the two against
+// each other. What it does not take is judged by crypto/ed25519 in the end.
+//
 // # Sign-in
 //
 // A challenge is five lines, each ended by LF, that the person signs:

@@ -14,19 +14,18 @@ import (
 
 var strictBase64 = base64.StdEncoding.Strict()
 
+// ed25519Check is [ed25519.Verify], or what does the same for one key.
+type ed25519Check func(public ed25519.PublicKey, message, sig []byte) bool
+
 // verifyPlain is [Verify] for the signature of an Ed25519 key as ssh-keygen and we write
 // it. Of that all bytes but the last 64 are known beforehand, so nothing is parsed, only
 // compared. It may say no to any signature: then Verify finds out, and what is wrong.
 //
 // SPEC: OpenSSH PROTOCOL.sshsig, sections 1 to 3
-func verifyPlain(key PublicKey, ns Namespace, message, armored []byte) bool {
-	text, ok := strings.CutPrefix(key.text, ssh.KeyAlgoED25519+" ")
-	if !ok || len(armored) > 1024 {
-		return false
-	}
+func verifyPlain(key PublicKey, ns Namespace, message, armored []byte, check ed25519Check) bool {
 	var buf [6][512]byte
-	wire, err := strictBase64.AppendDecode(buf[0][:0], []byte(text))
-	if err != nil || len(wire) != 4+len(ssh.KeyAlgoED25519)+4+ed25519.PublicKeySize {
+	wire, ok := key.ed25519Wire(buf[0][:0])
+	if !ok || len(armored) > 1024 {
 		return false
 	}
 	blob, ok := unarmor(buf[1][:0], armored)
@@ -53,9 +52,20 @@ func verifyPlain(key PublicKey, ns Namespace, message, armored []byte) bool {
 			sum = h[:]
 		}
 		signed := append(append(buf[5][:0], "SSHSIG"...), purpose...)
-		return ed25519.Verify(wire[len(wire)-ed25519.PublicKeySize:], appendString(signed, string(sum)), blob[len(front):])
+		return check(wire[len(wire)-ed25519.PublicKeySize:], appendString(signed, string(sum)), blob[len(front):])
 	}
 	return false
+}
+
+// ed25519Wire appends an Ed25519 key as SSH has it on the wire (RFC 8709, section 4):
+// the last 32 bytes are the key itself. It says no to a key of another kind.
+func (k PublicKey) ed25519Wire(dst []byte) ([]byte, bool) {
+	text, ok := strings.CutPrefix(k.text, ssh.KeyAlgoED25519+" ")
+	if !ok {
+		return nil, false
+	}
+	wire, err := strictBase64.AppendDecode(dst, []byte(text))
+	return wire, err == nil && len(wire) == 4+len(ssh.KeyAlgoED25519)+4+ed25519.PublicKeySize
 }
 
 // appendString appends a string of SSH (RFC 4251, section 5).

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"slices"
 	"testing"
 
@@ -13,6 +14,16 @@ import (
 func TestVerifyPlain(t *testing.T) {
 	signer, message := newSigner(t), []byte(`{"v":1}`)
 	key := signer.PublicKey()
+	for _, by := range []ed25519Check{ed25519.Verify, newKeyTable(key).verify} {
+		testVerifyPlain(t, signer, message, by)
+	}
+}
+
+func testVerifyPlain(t *testing.T, signer *KeyFile, message []byte, by ed25519Check) {
+	key := signer.PublicKey()
+	verifyPlain := func(key PublicKey, ns Namespace, message, armored []byte) bool {
+		return verifyPlain(key, ns, message, armored, by)
+	}
 	for _, hash := range []sshsig.HashAlgorithm{sshsig.HashSHA512, sshsig.HashSHA256} {
 		sig, err := sshsig.Sign(bytes.NewReader(message), signer.signer, hash, string(NamespaceEvent))
 		if err != nil {
@@ -54,7 +65,7 @@ func FuzzVerifyPlain(f *testing.F) {
 	}
 	f.Add(armored)
 	f.Fuzz(func(t *testing.T, armored []byte) {
-		if verifyPlain(signer.PublicKey(), NamespaceEvent, message, armored) && verifyAny(signer.PublicKey(), NamespaceEvent, message, armored) != nil {
+		if verifyPlain(signer.PublicKey(), NamespaceEvent, message, armored, ed25519.Verify) && verifyAny(signer.PublicKey(), NamespaceEvent, message, armored) != nil {
 			t.Errorf("only one way takes %q", armored)
 		}
 	})

@@ -111,7 +111,7 @@ func (j *judge) follow(ctx context.Context, batch []*entry) {
 	for _, e := range batch {
 		j.followAt(e)
 	}
-	if parallel(ctx, j.o.workers(), batch, (*entry).signed) != nil {
+	if parallel(ctx, j.o.workers(), batch, func(e *entry) { e.signed(j.verifier) }) != nil {
 		return
 	}
 	for _, e := range batch {
@@ -273,7 +273,7 @@ func (j *judge) included(e *entry) {
 }
 
 // signed checks the signature of an entry.
-func (e *entry) signed() {
+func (e *entry) signed(verifier *identity.Verifier) {
 	if e.erased {
 		e.signedErased()
 		return
@@ -281,7 +281,7 @@ func (e *entry) signed() {
 	if e.key.IsZero() || e.payload == nil || e.signature == nil {
 		return
 	}
-	if err := identity.Verify(e.key, identity.NamespaceEvent, e.payload, e.signature); err != nil {
+	if err := verifier.Verify(e.key, identity.NamespaceEvent, e.payload, e.signature); err != nil {
 		e.find(e.rekeying(CodeSignature), "by %s: %v", e.actor(), err)
 	}
 }

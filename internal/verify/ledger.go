@@ -170,7 +170,7 @@ func (l *ledgerJudge) batch(ctx context.Context, batch []*row) error {
 	for len(batch) > 0 && batch[0].Seq < l.source.Known {
 		batch = batch[1:]
 	}
-	if err := parallel(ctx, l.workers, batch, func(e *row) { e.signed() }); err != nil {
+	if err := parallel(ctx, l.workers, batch, func(e *row) { e.signed(l.verifier) }); err != nil {
 		return err
 	}
 	for _, e := range batch {

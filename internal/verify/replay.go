@@ -71,6 +71,8 @@ func (j *judge) followAt(e *entry) {
 
 // replay is the state that the entries so far have led to.
 type replay struct {
+	verifier *identity.Verifier // of signatures
+
 	state *evidence.Memory
 	ids   map[uuid.UUID]int64 // of payloads, and which entry has it
 	// unknown are the chains in which something happened that this program does not
@@ -90,7 +92,7 @@ type replay struct {
 
 func newReplay() replay {
 	return replay{
-		state: evidence.NewMemory(), ids: map[uuid.UUID]int64{}, unknown: map[evidence.CaseID]bool{},
+		verifier: &identity.Verifier{}, state: evidence.NewMemory(), ids: map[uuid.UUID]int64{}, unknown: map[evidence.CaseID]bool{},
 		without: map[evidence.CaseID]bool{}, keys: map[identity.Principal]identity.PublicKey{}, listed: map[identity.Principal]bool{},
 	}
 }
