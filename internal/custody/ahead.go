@@ -2,7 +2,9 @@ package custody
 
 import (
 	"context"
+	"fmt"
 	"iter"
+	"runtime/debug"
 	"sync"
 )
 
@@ -18,10 +20,21 @@ func ahead[T any](ctx context.Context, n int, from func(context.Context) iter.Se
 		ctx, cancel := context.WithCancel(ctx)
 		made := make(chan []item, 1)
 		var making sync.WaitGroup
-		defer making.Wait()
-		defer cancel() // what nobody takes any more
+		var crash any
+		defer func() {
+			cancel() // what nobody takes any more
+			making.Wait()
+			if crash != nil {
+				panic(crash)
+			}
+		}()
 		making.Go(func() {
 			defer close(made)
+			defer func() {
+				if p := recover(); p != nil {
+					crash = fmt.Sprintf("%v\n%s", p, debug.Stack())
+				}
+			}()
 			var batch []item
 			send := func() bool {
 				select {

@@ -3,8 +3,10 @@ package custody
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -72,5 +74,33 @@ func TestAhead(t *testing.T) {
 				t.Errorf("out of order: %v", got)
 			}
 		})
+	}
+}
+
+// TestAheadPanics: what panics ahead panics where it is taken, which is where a server
+// catches it; also when nobody takes the rest.
+func TestAheadPanics(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	for _, taken := range []int{0, 1, 100} {
+		func() {
+			defer func() {
+				if got := fmt.Sprint(recover()); !strings.HasPrefix(got, "broken\n") || !strings.Contains(got, "TestAheadPanics") {
+					t.Errorf("%d taken: recovered %q", taken, got)
+				}
+			}()
+			for i, err := range ahead(t.Context(), 4, func(context.Context) iter.Seq2[int, error] {
+				return func(yield func(int, error) bool) {
+					for i := range 6 {
+						yield(i, nil)
+					}
+					panic("broken")
+				}
+			}) {
+				if err != nil || i >= taken {
+					break
+				}
+			}
+			t.Errorf("%d taken: nothing panicked", taken)
+		}()
 	}
 }
