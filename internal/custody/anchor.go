@@ -3,7 +3,6 @@ package custody
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -305,8 +304,8 @@ func (s *Service) tell(ctx context.Context) error {
 	var faults []error
 	for entry := range entries {
 		err := s.storeAnchors(ctx, entry)
-		if errors.Is(err, fs.ErrExist) { // which the audit finds too; the database has the time stamps
-			s.log.Error("somebody else's object lies where time stamps go: who can write to the store?", "entry", entry, "error", err)
+		if errors.Is(err, fs.ErrExist) { // under all of its names; the database has the time stamps
+			s.log.Error("time stamps have no place in the store: who can write to it?", "entry", entry, "error", err)
 			continue
 		}
 		faults = append(faults, err)
@@ -400,17 +399,13 @@ func (s *Service) storeAnchors(ctx context.Context, entry int64) error {
 	if err != nil {
 		return err
 	}
-	put, err := s.putOnce(ctx, anchorKey(entry), data, s.ledgerUntil())
+	noted, err := s.putOwn(ctx, anchorNames, entry, roleAnchor, data)
 	if err != nil {
 		return fmt.Errorf("keep the time stamps of entry %d: %w", entry, err)
 	}
-	o, err := json.Marshal(object(roleAnchor, put, sha256.Sum256(data)))
-	if err != nil {
-		return err
-	}
 	return s.commitOutcome(s.db.Update(ctx, func(tx *database.Tx) error {
 		for _, a := range told {
-			a.Object = o
+			a.Object = noted
 			if err := tx.SaveAnchor(a); err != nil {
 				return err
 			}

@@ -7,8 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"github.com/custodyd/custodyd/internal/authority"
 	"github.com/custodyd/custodyd/internal/database"
@@ -20,7 +18,7 @@ import (
 
 // An anchorDocument is what the store keeps for an entry checkpoint.anchored: the object
 // anchor-N, where N is the entry's number in sixteen digits, is its JSON, with the members
-// in this order and no white space. So a token that came later than others of its round
+// in this order and no white space; anchor-N-2 and so on, where a stranger's lies there. So a token that came later than others of its round
 // is in an object of its own, with an entry of its own, and no object is written twice.
 type anchorDocument struct {
 	V      int          `json:"v"`     // 1
@@ -169,15 +167,6 @@ const roleAnchor evidence.Role = "anchor"
 
 const anchorPrefix = "anchor-"
 
-func anchorKey(entry int64) string { return fmt.Sprintf("%s%016d", anchorPrefix, entry) }
-
-// parseAnchorKey reads what anchorKey writes.
-func parseAnchorKey(key string) (entry int64, ok bool) {
-	digits, ok := strings.CutPrefix(key, anchorPrefix)
-	entry, err := strconv.ParseInt(digits, 10, 64)
-	return entry, ok && err == nil && entry >= 0 && anchorKey(entry) == key
-}
-
 // restoreAnchors takes an object of the store with the prefix anchorPrefix back into a
 // database that holds its entry already.
 func restoreAnchors(tx *database.Tx, key ledger.VerifierKey, from objectstore.Object, data []byte) error {
@@ -189,8 +178,14 @@ func restoreAnchors(tx *database.Tx, key ledger.VerifierKey, from objectstore.Ob
 	if err != nil {
 		return fmt.Errorf("object %s: %w", from.Key, err)
 	}
-	if from.Key != anchorKey(d.Entry) {
+	if entry, _, ok := anchorNames.parse(from.Key); !ok || entry != d.Entry {
 		return fmt.Errorf("object %s: %w: it is of entry %d", from.Key, errAnchor, d.Entry)
+	}
+	switch told, err := tx.AnchorsTold(d.Entry); {
+	case err != nil:
+		return err
+	case len(told) > 0:
+		return fmt.Errorf("object %s: another of that entry holds that comes before it", from.Key)
 	}
 	o, err := json.Marshal(object(roleAnchor, from, sha256.Sum256(data)))
 	if err != nil {

@@ -338,6 +338,68 @@ func TestSlowAuthority(t *testing.T) {
 }
 
 // From the bucket alone the time stamps come back, and are not asked for again.
+// TestAnchorRubbish: who may write to the store puts something under every name that the
+// coming time stamps have there. They take their next names, a rebuild brings them back,
+// and the audit finds the rubbish, also where it cannot know yet which object is theirs.
+func TestAnchorRubbish(t *testing.T) {
+	s := newStamped(t, "lab2")
+	must(t, s.open(s.files()))
+	next := s.Stats().Entries
+	for n := next; n < next+20; n++ {
+		s.put(fmt.Sprintf("anchor-%016d", n), []byte("x"))
+	}
+	s.down()
+	before, err := os.ReadFile(s.path("ledger.db"))
+	must(t, err)
+	s.store = &store{partSize: s.store.partSize}
+	s.start()
+	rounds := s.until("anchored", func(r []custody.AnchorRound) bool {
+		return len(r) > 0 && brief(r[:1]) == "lab2 anchored" && told(r[0])
+	})
+	key := fmt.Sprintf("anchor-%016d", *rounds[0].Stamps[0].Entry)
+	s.eventually("it has another name", func() bool { return len(s.anchorObjects()[key+"-2"]) > 1 })
+	within(t, "it is told of", func() bool {
+		return s.Stats().Foreign == 1 && strings.Contains(s.logged.String(), "who can write to the store")
+	})
+	s.awaitObjects(21)
+	s.down()
+	v := &vault{dir: s.dir}
+	found := func(want int) {
+		t.Helper()
+		r := v.audit(t, nil)
+		codes := map[verify.Code]int{}
+		for _, f := range r.Findings {
+			codes[f.Code]++
+		}
+		if codes[custody.CodeObjectUnknown] != want || len(codes) != 1 {
+			t.Errorf("the audit finds %v", r.Findings)
+		}
+	}
+	found(20)
+	v.sql(t, "UPDATE anchor_stamps SET object = ''") // as a crash leaves it
+	found(20)
+	r, err := bare(t, s.dir).rebuild(nil)
+	must(t, err)
+	if r.Anchored != 1 || len(r.Notes) != 20 {
+		t.Errorf("%+v", r)
+	}
+
+	// Beside a database that was put back they are ahead, and rubbish is rubbish.
+	must(t, os.WriteFile(s.path("ledger.db"), before, 0o600))
+	ahead := 0
+	for _, f := range v.audit(t, nil).Findings {
+		if f.Code == custody.CodeStoreAhead && strings.HasPrefix(f.Subject, "object anchor-") {
+			ahead++
+			if !strings.HasPrefix(f.Subject, "object "+key+"-2 ") {
+				t.Errorf("%+v", f)
+			}
+		}
+	}
+	if ahead != 1 {
+		t.Errorf("%d objects of time stamps are ahead", ahead)
+	}
+}
+
 func TestRebuildAnchored(t *testing.T) {
 	s := newStamped(t, "lab2", "notary")
 	s.start()

@@ -134,8 +134,8 @@ type audit struct {
 	state *evidence.Memory // as the entries make it
 	noted map[uuid.UUID]objectstore.Upload
 	publication
-	witnessed cosignedRows
-	stamps    anchorRows
+	witnessed keptObjects
+	stamps    keptObjects
 }
 
 // Audit holds everything that a service keeps against its ledger, and the ledger

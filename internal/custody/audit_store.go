@@ -56,10 +56,10 @@ func (a *audit) list(ctx context.Context, s *shelf) ([]verify.Finding, error) {
 		}
 		var code verify.Code
 		var detail string
-		if size, _, ok := parseWitnessedKey(o.Key); ok {
-			code, detail = a.explainWitnessed(ctx, size, o, err)
-		} else if entry, ok := parseAnchorKey(o.Key); ok {
-			code, detail = a.explainAnchor(entry, o, err)
+		if size, _, ok := witnessedNames.parse(o.Key); ok {
+			code, detail = a.explainKept(ctx, a.witnessed, size, o, err)
+		} else if entry, _, ok := anchorNames.parse(o.Key); ok {
+			code, detail = a.explainKept(ctx, a.stamps, entry, o, err)
 		} else if isPublished(o.Key) {
 			code, detail = a.explainPublished(ctx, o, err)
 		} else {

@@ -7,8 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"github.com/custodyd/custodyd/internal/database"
 	"github.com/custodyd/custodyd/internal/evidence"
@@ -20,30 +18,6 @@ import (
 const roleWitnessed evidence.Role = "witnessed"
 
 const witnessedPrefix = "witnessed-"
-
-// witnessedKey is the n-th name, from 1, of the object of the cosigned checkpoint over size
-// entries. Another than the first is used where a stranger's object has that.
-func witnessedKey(size int64, n int) string {
-	key := fmt.Sprintf(witnessedPrefix+"%016d", size)
-	if n > 1 {
-		key += "-" + strconv.Itoa(n)
-	}
-	return key
-}
-
-// parseWitnessedKey reads what witnessedKey writes.
-func parseWitnessedKey(key string) (size int64, n int, ok bool) {
-	text, _ := strings.CutPrefix(key, witnessedPrefix)
-	digits, suffix, more := strings.Cut(text, "-")
-	size, err := strconv.ParseInt(digits, 10, 64)
-	if n = 1; more {
-		n, _ = strconv.Atoi(suffix)
-	}
-	if err != nil || size < 1 || n < 1 || n > ledger.MaxNames || witnessedKey(size, n) != key {
-		return 0, 0, false
-	}
-	return size, n, true
-}
 
 // keptEvery is how many rounds lie between two cosigned checkpoints that are kept for
 // good, beside those of exports: the store would be full of them otherwise. The newest
@@ -102,17 +76,11 @@ func (s *Service) putCosigned(ctx context.Context) {
 }
 
 func (s *Service) putOneCosigned(ctx context.Context, c database.Cosigned) error {
-	o, err := s.putNamed(ctx, witnessedNames, c.Size, c.Note, s.ledgerUntil())
+	noted, err := s.putOwn(ctx, witnessedNames, c.Size, roleWitnessed, c.Note)
 	if err != nil {
-		return err
-	}
-	if first := witnessedKey(c.Size, 1); o.Key != first {
-		s.publisher.foreign.Add(1)
-		s.log.Error("somebody else's object lies where a cosigned checkpoint goes: who can write to the store?", "object", first, "instead", o.Key)
-	}
-	if c.Object, err = json.Marshal(object(roleWitnessed, o, sha256.Sum256(c.Note))); err != nil {
 		return fmt.Errorf("cosigned checkpoint %d: %w", c.Size, err)
 	}
+	c.Object = noted
 	return s.commitOutcome(s.db.Update(ctx, func(tx *database.Tx) error { return tx.SaveCosigned(c) }))
 }
 
@@ -139,7 +107,7 @@ func (s *Service) lastCosignedBy(ctx context.Context, key ledger.WitnessKey) (fo
 // signature must hold, and its tree be the one in the database; whose the other lines
 // are is for verifiers to know.
 func restoreWitnessed(tx *database.Tx, key ledger.VerifierKey, o objectstore.Object, note []byte) error {
-	size, _, ok := parseWitnessedKey(o.Key)
+	size, _, ok := witnessedNames.parse(o.Key)
 	if !ok {
 		return fmt.Errorf("object %s: is no cosigned checkpoint's name", o.Key)
 	}

@@ -138,7 +138,7 @@
 // noted as kept, put into the store as witnessed-SIZE, and the object is noted. What a
 // crash leaves between these the next start goes on with. Where a stranger's object has that
 // name it is witnessed-SIZE-2, or -3, and so on; readers take the first that holds. One that
-// cannot be put waits, and others do not wait for it.
+// cannot be put waits, and others do not wait for it. Time stamps are named in the same way.
 //
 // # Who signs
 //

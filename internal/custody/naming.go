@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"time"
 
+	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/ledger"
 	"github.com/custodyd/custodyd/internal/objectstore"
 )
@@ -23,8 +25,16 @@ type naming struct {
 var (
 	segmentNames   = naming{ledger.SegmentKey, ledger.ParseSegmentKey}
 	payloadsNames  = naming{ledger.PayloadsKey, ledger.ParsePayloadsKey}
-	witnessedNames = naming{witnessedKey, parseWitnessedKey}
+	witnessedNames = numberedNames(witnessedPrefix) // by the size of the cosigned checkpoint
+	anchorNames    = numberedNames(anchorPrefix)    // by the entry that tells of the time stamps
 )
+
+func numberedNames(prefix string) naming {
+	return naming{
+		func(number int64, n int) string { return ledger.ObjectKey(prefix, number, n) },
+		func(key string) (int64, int, bool) { return ledger.ParseObjectKey(key, prefix) },
+	}
+}
 
 // sought is an object that is looked for by its bytes, under a name or, where that is
 // empty, under all of them.
@@ -32,6 +42,20 @@ type sought struct {
 	key  string
 	size int64
 	sum  ledger.Hash // SHA-256
+}
+
+// putOwn is putNamed for what is kept beside the ledger, in a role. It gives what is to be
+// noted of the object.
+func (s *Service) putOwn(ctx context.Context, names naming, number int64, role evidence.Role, data []byte) ([]byte, error) {
+	o, err := s.putNamed(ctx, names, number, data, s.ledgerUntil())
+	if err != nil {
+		return nil, err
+	}
+	if first := names.key(number, 1); o.Key != first {
+		s.publisher.foreign.Add(1)
+		s.log.Error("somebody else's object lies where one of the service's goes: who can write to the store?", "object", first, "instead", o.Key)
+	}
+	return json.Marshal(object(role, o, sha256.Sum256(data)))
 }
 
 // putNamed puts bytes under the first of the names that is free, or finds them under one

@@ -50,7 +50,7 @@ type publisher struct {
 	resumed  bool         // it was looked for what an interruption left; of the same
 	urged    atomic.Int64 // entries before this number do not wait for company
 	failures atomic.Int64
-	foreign  atomic.Int64 // objects of strangers, met where a segment or a cosigned checkpoint goes
+	foreign  atomic.Int64 // objects of strangers, met where one of the ledger's goes
 	head     newest       // the newest checkpoint of which the store has all entries
 
 	mu      sync.Mutex

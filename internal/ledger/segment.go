@@ -281,43 +281,49 @@ func (r *segmentReader) counted(word string) ([]byte, error) {
 
 // SegmentKey is the n-th name, from 1 to MaxNames, of the segment whose first entry has
 // that number. Another than the first is used where a stranger's object has that.
-func SegmentKey(from int64, n int) string { return formatKey(segmentPrefix, from, n) }
+func SegmentKey(from int64, n int) string { return ObjectKey(segmentPrefix, from, n) }
 
 // ParseSegmentKey reads what SegmentKey writes.
-func ParseSegmentKey(key string) (from int64, n int, ok bool) { return parseKey(key, segmentPrefix) }
+func ParseSegmentKey(key string) (from int64, n int, ok bool) {
+	return ParseObjectKey(key, segmentPrefix)
+}
 
 // PayloadsKey is the n-th name, from 1 to MaxNames, of the payloads of the segment whose
 // first entry has that number. Another than the first is used where that is taken: a
 // process ended after its payloads were put and before their segment was.
-func PayloadsKey(from int64, n int) string { return formatKey(payloadsPrefix, from, n) }
+func PayloadsKey(from int64, n int) string { return ObjectKey(payloadsPrefix, from, n) }
 
 // ParsePayloadsKey reads what PayloadsKey writes.
-func ParsePayloadsKey(key string) (from int64, n int, ok bool) { return parseKey(key, payloadsPrefix) }
+func ParsePayloadsKey(key string) (from int64, n int, ok bool) {
+	return ParseObjectKey(key, payloadsPrefix)
+}
 
 // MaxNames is how many names an object of a segment can have: whoever may write to the
 // store would have to take as many, to stop a ledger.
 const MaxNames = 999_999
 
-func formatKey(prefix string, from int64, n int) string {
-	key := fmt.Sprintf("%s%0*d", prefix, numberDigits, from)
+// ObjectKey is the n-th name, from 1 to MaxNames, of an object with a number behind a prefix.
+func ObjectKey(prefix string, number int64, n int) string {
+	key := fmt.Sprintf("%s%0*d", prefix, numberDigits, number)
 	if n > 1 {
 		key += "-" + strconv.Itoa(n)
 	}
 	return key
 }
 
-func parseKey(key, prefix string) (from int64, n int, ok bool) {
+// ParseObjectKey reads what ObjectKey writes.
+func ParseObjectKey(key, prefix string) (number int64, n int, ok bool) {
 	text, ok := strings.CutPrefix(key, prefix)
 	if !ok || len(text) < numberDigits {
 		return 0, 0, false
 	}
-	if from, err := strconv.ParseInt(text[:numberDigits], 10, 64); err == nil && from >= 0 && from <= MaxInt {
+	if number, err := strconv.ParseInt(text[:numberDigits], 10, 64); err == nil && number >= 0 && number <= MaxInt {
 		n = 1
 		if suffix, more := strings.CutPrefix(text[numberDigits:], "-"); more {
 			n, _ = strconv.Atoi(suffix)
 		}
-		if n >= 1 && n <= MaxNames && formatKey(prefix, from, n) == key {
-			return from, n, true
+		if n >= 1 && n <= MaxNames && ObjectKey(prefix, number, n) == key {
+			return number, n, true
 		}
 	}
 	return 0, 0, false
