@@ -2,16 +2,19 @@ package custody_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -22,6 +25,7 @@ import (
 	"github.com/custodyd/custodyd/internal/database"
 	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/ledger"
+	"github.com/custodyd/custodyd/internal/objectstore"
 	"github.com/custodyd/custodyd/internal/verify"
 	"github.com/custodyd/custodyd/internal/witness"
 )
@@ -329,6 +333,77 @@ func TestAuditCosignedUnnoted(t *testing.T) {
 	if len(found) != 1 || found[0].Code != custody.CodeObjectUnknown || !strings.Contains(found[0].Subject, name) {
 		t.Errorf("a stranger's: %v", found)
 	}
+}
+
+// covered is a store in which somebody has put a newer version over each cosigned checkpoint.
+type covered struct {
+	custody.Objects
+	by objectstore.Object
+}
+
+func (c covered) List(ctx context.Context, prefix string) iter.Seq2[objectstore.Object, error] {
+	return func(yield func(objectstore.Object, error) bool) {
+		for o, err := range c.Objects.List(ctx, prefix) {
+			if newer := c.by; strings.HasPrefix(o.Key, "witnessed-") {
+				newer.Key, newer.Version = o.Key, "newer"
+				if !yield(newer, nil) {
+					return
+				}
+			}
+			if !yield(o, err) {
+				return
+			}
+		}
+	}
+}
+
+func (c covered) Open(ctx context.Context, o objectstore.Object, fromMedium bool) (*objectstore.Content, error) {
+	if o.Version == "newer" {
+		o = c.by
+	}
+	return c.Objects.Open(ctx, o, fromMedium)
+}
+
+// TestRebuildCovered: what was put over a cosigned checkpoint, such as the same without the
+// witness's line, does not take its place in a ledger that is rebuilt.
+func TestRebuildCovered(t *testing.T) {
+	l := newLab(t)
+	l.openCase()
+	w := newOutside(t, l, "court.example/w")
+	l.restartWith(w)
+	if r := l.judgeBy([]*outside{w}); r.Verdict != verify.Verified {
+		t.Fatalf("%s %v", r.Verdict, r.Findings)
+	}
+	var size int64
+	l.eventually("one is put", func() bool {
+		must(t, l.db.View(l.ctx(), func(tx *database.Tx) error {
+			newest, err := tx.NewestCosigned(1)
+			if err == nil && len(newest) == 1 && len(newest[0].Object) > 0 {
+				size = newest[0].Size
+				body, lines, _ := bytes.Cut(newest[0].Note, []byte("\n\n"))
+				own, _, _ := bytes.Cut(lines, []byte("\n"))
+				l.put("bare", slices.Concat(body, []byte("\n\n"), own, []byte("\n")))
+			}
+			return err
+		}))
+		return size > 0
+	})
+	over, err := l.store.Stat(l.ctx(), "bare", "")
+	must(t, err)
+	l.down()
+	lost := bare(t, l.dir)
+	rebuilt, err := lost.rebuild(func(cfg *custody.RebuildConfig) { cfg.Objects = covered{cfg.Objects, over} })
+	must(t, err)
+	if rebuilt.Witnessed < 1 || len(rebuilt.Notes) < int(rebuilt.Witnessed) {
+		t.Errorf("%+v", rebuilt)
+	}
+	(&vault{dir: lost.dir}).open(t, func(db *sql.DB) {
+		var note []byte
+		must(t, db.QueryRowContext(t.Context(), "SELECT note FROM cosigned WHERE size = ?", size).Scan(&note))
+		if _, err := w.now.Key().Cosignature(note); err != nil {
+			t.Errorf("%v\n%s", err, note)
+		}
+	})
 }
 
 // TestWitnessSilent: a witness that takes a request and never answers does not hold up the

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
@@ -363,30 +365,68 @@ func (r *rebuild) restoreProofs(ctx context.Context, tx *database.Tx) error {
 		{witnessedPrefix, &r.r.Witnessed, func(o objectstore.Object, data []byte) error { return restoreWitnessed(tx, r.cfg.Key, o, data) }},
 		{anchorPrefix, &r.r.Anchored, func(o objectstore.Object, data []byte) error { return restoreAnchors(tx, r.cfg.Key, o, data) }},
 	} {
-		last := ""
-		for o, err := range r.cfg.Objects.List(ctx, kind.prefix) {
-			if err != nil && o.Key == "" {
-				return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		for versions, err := range r.versions(ctx, kind.prefix) {
+			if err != nil {
+				return err
 			}
-			if o.Marker || o.Key == last {
-				continue
+			if r.takeFirst(ctx, versions, kind.restore) {
+				*kind.count++
 			}
-			var data []byte
-			if err == nil {
-				data, err = r.s.readWhole(ctx, o)
-			}
-			if err == nil {
-				err = kind.restore(r.locked(o, r.lock), data)
-			}
-			if err != nil { // it proves more, and nothing rests on it
-				r.tell("object %s was not taken: %v", o.Key, err)
-				continue
-			}
-			last = o.Key
-			*kind.count++
 		}
 	}
 	return nil
+}
+
+// versions gives the objects with a prefix, key by key, each with its versions, the oldest
+// first: stores list the newest first.
+func (r *rebuild) versions(ctx context.Context, prefix string) iter.Seq2[[]objectstore.Object, error] {
+	return func(yield func([]objectstore.Object, error) bool) {
+		var versions []objectstore.Object
+		eldestFirst := func() bool {
+			slices.Reverse(versions)
+			return len(versions) == 0 || yield(versions, nil)
+		}
+		for o, err := range r.cfg.Objects.List(ctx, prefix) {
+			switch {
+			case err != nil && o.Key == "":
+				yield(nil, fmt.Errorf("%w: %w", ErrUnavailable, err))
+				return
+			case err != nil:
+				r.tell("object %s cannot be looked at: %v", o.Key, err)
+				continue
+			case o.Marker:
+				continue
+			}
+			if len(versions) > 0 && versions[0].Key != o.Key {
+				if !eldestFirst() {
+					return
+				}
+				versions = nil
+			}
+			versions = append(versions, o)
+		}
+		eldestFirst()
+	}
+}
+
+// takeFirst takes the first version that holds. That others do not proves nothing: anybody
+// can have put them who may write to the store.
+func (r *rebuild) takeFirst(ctx context.Context, versions []objectstore.Object, take func(objectstore.Object, []byte) error) bool {
+	for i, o := range versions {
+		data, err := r.s.readWhole(ctx, o)
+		if err == nil {
+			err = take(r.locked(o, r.lock), data)
+		}
+		if err != nil {
+			r.tell("object %s was not taken: %v", o.Key, err)
+			continue
+		}
+		for _, other := range versions[i+1:] {
+			r.tell("object %s: version %q is not taken: another holds that comes before it", o.Key, other.Version)
+		}
+		return true
+	}
+	return false
 }
 
 func (r *rebuild) tell(format string, args ...any) {

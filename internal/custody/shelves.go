@@ -43,20 +43,20 @@ func (r *rebuild) list(ctx context.Context) error {
 				r.tell("object %s cannot be looked at: %v", o.Key, err)
 			case o.Marker:
 				r.tell("somebody has deleted object %s: what the marker hides is taken", o.Key)
-			case isSegment: // stores list the newest version first
-				r.segments[from] = slices.Insert(r.segments[from], 0, o)
+			case isSegment:
+				r.segments[from] = append(r.segments[from], o)
 			case isPayloads:
-				r.payloads[first] = slices.Insert(r.payloads[first], 0, o)
+				r.payloads[first] = append(r.payloads[first], o)
 			default:
 				r.tell("object %s is none of the ledger's", o.Key)
 			}
 		}
 	}
-	for _, versions := range r.segments {
-		slices.SortStableFunc(versions, func(x, y objectstore.Object) int { return compareNames(x.Key, y.Key) })
-	}
-	for _, versions := range r.payloads {
-		slices.SortStableFunc(versions, func(x, y objectstore.Object) int { return compareNames(x.Key, y.Key) })
+	for _, all := range []map[int64][]objectstore.Object{r.segments, r.payloads} {
+		for _, versions := range all {
+			slices.Reverse(versions) // stores list the newest first
+			slices.SortStableFunc(versions, func(x, y objectstore.Object) int { return compareNames(x.Key, y.Key) })
+		}
 	}
 	r.starts = slices.Sorted(maps.Keys(r.segments))
 	return nil
