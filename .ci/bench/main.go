@@ -52,8 +52,10 @@
 // An export is timed without making the case, from the seal to the last byte. A
 // verification is the whole command and checks every signature. Both stand beside as many
 // plain Ed25519 checks on all cores, with which no key has a table. verify.py is the one
-// that the bundle brings. A rebuild is the whole command; the checks beside it say how
-// fast the machine is, of which a goal in entries per second knows nothing.
+// that the bundle brings. A rebuild is the whole command, which checks hashes, chains, the
+// law and the ledger's signatures, and those of entries only when it is asked to; the
+// checks beside it say how fast the machine is, of which a goal in entries per second
+// knows nothing.
 //
 // # Floors
 //

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"time"
 
 	"github.com/custodyd/custodyd/internal/evidence"
@@ -61,6 +62,7 @@ func (s *Service) putOwn(ctx context.Context, names naming, number int64, role e
 // putNamed puts bytes under the first of the names that is free, or finds them under one
 // that is not.
 func (s *Service) putNamed(ctx context.Context, names naming, number int64, data []byte, until time.Time) (objectstore.Object, error) {
+	refused := map[int]bool{}
 	for n := 1; ; {
 		o, err := s.objects.Put(ctx, names.key(number, n), bytes.NewReader(data), int64(len(data)), until)
 		if !errors.Is(err, fs.ErrExist) {
@@ -70,7 +72,8 @@ func (s *Service) putNamed(ctx context.Context, names naming, number int64, data
 		if found || err != nil {
 			return o, err
 		}
-		if n, err = s.freeName(ctx, names, number, n); err != nil {
+		refused[n] = true
+		if n, err = s.freeName(ctx, names, number, refused); err != nil {
 			return objectstore.Object{}, err
 		}
 	}
@@ -105,10 +108,10 @@ func (s *Service) findNamed(ctx context.Context, names naming, number int64, wan
 	return objectstore.Object{}, false, nil
 }
 
-// freeName gives the first name that no object has, nor a version of one, when the store
-// has refused the n-th.
-func (s *Service) freeName(ctx context.Context, names naming, number int64, refused int) (int, error) {
-	taken := map[int]bool{refused: true}
+// freeName gives the first name that no object has, nor a version of one, and that the
+// store has not refused.
+func (s *Service) freeName(ctx context.Context, names naming, number int64, refused map[int]bool) (int, error) {
+	taken := maps.Clone(refused)
 	for o, err := range s.objects.List(ctx, names.key(number, 1)) {
 		if err != nil && o.Key == "" {
 			return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)

@@ -50,7 +50,7 @@ type publisher struct {
 	resumed  bool         // it was looked for what an interruption left; of the same
 	urged    atomic.Int64 // entries before this number do not wait for company
 	failures atomic.Int64
-	foreign  atomic.Int64 // objects of strangers, met where one of the ledger's goes
+	foreign  atomic.Int64 // objects of strangers, met where a segment, a cosigned checkpoint or time stamps go
 	head     newest       // the newest checkpoint of which the store has all entries
 
 	mu      sync.Mutex
@@ -298,6 +298,7 @@ func (s *Service) putPayloads(ctx context.Context, segment *ledger.Segment, payl
 // putSegment puts a segment under the first of its names that is free. Where one of the
 // ledger's lies already, that is taken up instead.
 func (s *Service) putSegment(ctx context.Context, from int64, data []byte) (o objectstore.Object, found bool, err error) {
+	refused := map[int]bool{}
 	for n := 1; ; {
 		o, err := s.objects.Put(ctx, ledger.SegmentKey(from, n), bytes.NewReader(data), int64(len(data)), s.ledgerUntil())
 		if !errors.Is(err, fs.ErrExist) {
@@ -307,7 +308,8 @@ func (s *Service) putSegment(ctx context.Context, from int64, data []byte) (o ob
 		if found, err := s.adoptNext(ctx, from, head); found || err != nil {
 			return objectstore.Object{}, found, err
 		}
-		if n, err = s.freeName(ctx, segmentNames, from, n); err != nil {
+		refused[n] = true
+		if n, err = s.freeName(ctx, segmentNames, from, refused); err != nil {
 			return objectstore.Object{}, false, err
 		}
 	}

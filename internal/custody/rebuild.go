@@ -30,7 +30,7 @@ type RebuildConfig struct {
 	Objects Objects
 	Key     ledger.VerifierKey // of the ledger: nothing that it did not sign is taken
 	Service identity.PublicKey // must be the one that the ledger enrols
-	// Signatures has those of all entries verified too, at some 24,000 a second and core.
+	// Signatures has those of all entries verified too.
 	Signatures bool
 	Workers    int // cores to verify on
 	// Signed is what the ledger's signer signed last, where it remembers. If that is more

@@ -122,7 +122,7 @@ type Stats struct {
 	OldestWaits     time.Duration // for how long the first of them has waited
 	PublishFailures int64         // tries that did not put a segment
 	PublishWithin   time.Duration // for which an entry waits for others
-	Foreign         int64         // objects of strangers, met where one of the ledger's goes
+	Foreign         int64         // objects of strangers, met where a segment, a cosigned checkpoint or time stamps go
 }
 
 // Stats tells what the service has done since its start.

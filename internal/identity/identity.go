@@ -59,6 +59,9 @@
 //	ssh-rsa with 3072 to 16384 bits
 //	sk-ssh-ed25519@openssh.com, sk-ecdsa-sha2-nistp256@openssh.com
 //
+// The point of an Ed25519 key is in its one spelling, and not of small order: of those
+// that nobody generates, one signature would hold over any message.
+//
 // # Signatures
 //
 // A signature is the armored form that ssh-keygen -Y sign writes (OpenSSH's
@@ -77,8 +80,8 @@
 //
 // Who has many signatures of few keys uses a [Verifier]. It adds up multiples of an
 // Ed25519 key from a table, with the group arithmetic that crypto/ed25519 is made of, to
-// the same equation: crafted keys and signatures, and a fuzzer, hold the two against
-// each other. What it does not take is judged by crypto/ed25519 in the end.
+// the same equation: crafted keys and signatures, and a fuzzer that makes such, hold the
+// two against each other. What it does not take is judged by crypto/ed25519 in the end.
 //
 // # Sign-in
 //

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"bytes"
 	"crypto/rsa"
 	"encoding/base64"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"filippo.io/edwards25519"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -91,7 +93,38 @@ func newPublicKey(parsed ssh.PublicKey) (PublicKey, error) {
 			return PublicKey{}, fmt.Errorf("%w: RSA of %d bits, want %d to %d", ErrPublicKey, bits, minRSABits, maxRSABits)
 		}
 	}
-	return PublicKey{kind + " " + base64.StdEncoding.EncodeToString(parsed.Marshal())}, nil
+	wire := parsed.Marshal()
+	if kind == ssh.KeyAlgoED25519 || kind == ssh.KeyAlgoSKED25519 {
+		if err := checkPoint(wire); err != nil {
+			return PublicKey{}, err
+		}
+	}
+	return PublicKey{kind + " " + base64.StdEncoding.EncodeToString(wire)}, nil
+}
+
+// checkPoint refuses an Ed25519 key that nobody generates: of small order, for which one
+// signature holds over any message, or in a spelling that other programs read differently.
+//
+// SPEC: RFC 8032, section 5.1.3
+func checkPoint(wire []byte) error {
+	var key struct {
+		Type  string
+		Point []byte
+		Rest  []byte `ssh:"rest"`
+	}
+	if err := ssh.Unmarshal(wire, &key); err != nil {
+		return fmt.Errorf("%w: %w", ErrPublicKey, err)
+	}
+	p, err := new(edwards25519.Point).SetBytes(key.Point)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrPublicKey, err)
+	case !bytes.Equal(p.Bytes(), key.Point):
+		return fmt.Errorf("%w: its point is not in the usual spelling", ErrPublicKey)
+	case new(edwards25519.Point).MultByCofactor(p).Equal(edwards25519.NewIdentityPoint()) == 1:
+		return fmt.Errorf("%w: its point is of small order: what it signs, anybody can sign", ErrPublicKey)
+	}
+	return nil
 }
 
 // ssh returns the key in the form of the ssh package.

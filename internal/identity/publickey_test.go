@@ -50,6 +50,16 @@ func skPublicKey(t testing.TB, public any) PublicKey {
 	return key
 }
 
+// skText is the line of an Ed25519 key in a FIDO token, of any 32 bytes.
+func skText(t testing.TB, public []byte) string {
+	t.Helper()
+	return ssh.KeyAlgoSKED25519 + " " + base64.StdEncoding.EncodeToString(ssh.Marshal(struct {
+		Type        string
+		Key         []byte
+		Application string
+	}{ssh.KeyAlgoSKED25519, public, "ssh:"}))
+}
+
 func TestPublicKeyKinds(t *testing.T) {
 	for _, kind := range []struct{ name, bits, want string }{
 		{"ed25519", "", "ssh-ed25519"},
@@ -154,6 +164,12 @@ func TestPublicKeyRefused(t *testing.T) {
 		"comment not UTF-8":  testKey + " \xff",
 		"long line":          testKey + strings.Repeat("A", maxKeyLine),
 		"private key":        "-----BEGIN OPENSSH PRIVATE KEY-----",
+	}
+	for _, point := range append(smallOrder, // also no point, and one that nobody spells so
+		"0200000000000000000000000000000000000000000000000000000000000000",
+		"f0ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f") {
+		tests["point "+point] = keyOf(t, fromHex(t, point)).text
+		tests["token "+point] = skText(t, fromHex(t, point))
 	}
 	for name, line := range tests {
 		key, comment, err := ParsePublicKey(line)

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"filippo.io/edwards25519"
+	"golang.org/x/crypto/ssh"
 )
 
 const (
@@ -28,7 +29,7 @@ type Verifier struct {
 // familiar is a key that was seen.
 type familiar struct {
 	times int
-	table func() *keyTable // nil while it has none; it gives nil for a key of another kind
+	table func() *keyTable // nil while it has none
 }
 
 // Verify is [Verify].
@@ -50,7 +51,7 @@ func (v *Verifier) table(key PublicKey) *keyTable {
 		f = &familiar{}
 		v.keys[key] = f
 	}
-	if f.times++; f.times == familiarAfter && v.tables < maxFamiliar {
+	if f.times++; f.times == familiarAfter && v.tables < maxFamiliar && key.Type() == ssh.KeyAlgoED25519 {
 		v.tables++
 		f.table = sync.OnceValue(func() *keyTable { return newKeyTable(key) })
 	}

@@ -39,7 +39,7 @@ func (s *Server) measure(registry *prometheus.Registry, version string) error {
 			func(c custody.Stats) float64 { return float64(c.MaxUnpublished) })),
 		registry.Register(gauge("custodyd_ledger_publish_within_seconds", "For how long an entry waits for others to be put into the object store with it.",
 			func(c custody.Stats) float64 { return c.PublishWithin.Seconds() })),
-		registry.Register(figure("custodyd_ledger_foreign_objects_total", "Objects of others met where one of the ledger's goes: somebody else writes to the store.",
+		registry.Register(figure("custodyd_ledger_foreign_objects_total", "Objects of others met where a segment, a cosigned checkpoint or time stamps go: somebody else writes to the store.",
 			func(c custody.Stats) int64 { return c.Foreign })),
 		registry.Register(gauge("custodyd_ledger_unpublished_seconds", "For how long the oldest entry that the object store does not hold has waited.",
 			func(c custody.Stats) float64 { return c.OldestWaits.Seconds() })),
