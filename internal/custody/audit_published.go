@@ -78,19 +78,22 @@ func (a *audit) explainPublished(ctx context.Context, o objectstore.Object, err 
 	if code, detail := kept(o, err, known, noted.Version); known || code != "" {
 		return code, detail
 	}
-	switch {
-	case !isSegment && a.publication.starts[first]:
-		a.note("object %s was left behind: the service was interrupted before it put the segment", o.Key)
-		return "", ""
-	case !isSegment && first >= a.publication.size:
-		return "", "" // of a segment that is not noted yet, or never was put
-	case o.Size > ledger.MaxSegmentSize:
+	if o.Size > ledger.MaxSegmentSize {
 		return CodeSegmentForeign, fmt.Sprintf("it has %d bytes, a segment at most %d", o.Size, ledger.MaxSegmentSize)
 	}
 	s := &Service{objects: a.cfg.Objects} // for its way of reading objects alone
 	data, err := s.readWhole(ctx, o)
 	if err != nil {
 		return CodeObjectUnreadable, err.Error()
+	}
+	if !isSegment {
+		if err := comparePayloads(ctx, a.cfg.Database, data, first); err != nil {
+			return CodeSegmentForeign, err.Error()
+		}
+		if a.publication.starts[first] {
+			a.note("object %s was left behind: the service was interrupted before it put the segment", o.Key)
+		}
+		return "", "" // or of a segment that is not noted yet
 	}
 	segment, _, err := openSegment(data, a.cfg.Key, from)
 	if err != nil {

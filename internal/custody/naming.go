@@ -80,7 +80,7 @@ func (s *Service) putNamed(ctx context.Context, names naming, number int64, data
 }
 
 // findNamed finds an object, and makes it as durable and locked as one that was put now.
-// One that cannot be looked at may be it.
+// One that cannot be looked at may be it, unless it is clear why not.
 func (s *Service) findNamed(ctx context.Context, names naming, number int64, want sought, until time.Time) (objectstore.Object, bool, error) {
 	for o, err := range s.objects.List(ctx, names.key(number, 1)) {
 		if err != nil && o.Key == "" {
@@ -90,11 +90,11 @@ func (s *Service) findNamed(ctx context.Context, names naming, number int64, wan
 		if !ok || at != number || want.key != "" && o.Key != want.key || o.Marker {
 			continue
 		}
+		if errors.Is(err, objectstore.ErrForeign) || err == nil && o.Size != want.size {
+			continue
+		}
 		if err != nil {
 			return objectstore.Object{}, false, fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
-		if o.Size != want.size {
-			continue
 		}
 		data, err := s.readWhole(ctx, o)
 		if err != nil {

@@ -290,9 +290,65 @@ func (s *Service) putPayloads(ctx context.Context, segment *ledger.Segment, payl
 	if err != nil {
 		return evidence.Object{}, err
 	}
+	if first := ledger.PayloadsKey(segment.From, 1); o.Key != first {
+		if err := s.checkLeft(ctx, first, segment.From); err != nil {
+			s.publisher.foreign.Add(1)
+			s.log.Error("somebody else's object lies where the next payloads of the ledger go: who can write to the store?", "object", first, "error", err)
+		}
+	}
 	named.Key = o.Key
 	segment.Payloads = named
 	return object(rolePayloads, o, digest.SHA256(named.SHA256)), nil
+}
+
+// checkLeft demands that an object is what an interruption left of this ledger's payloads
+// from an entry on.
+func (s *Service) checkLeft(ctx context.Context, key string, from int64) error {
+	o, err := s.objects.Stat(ctx, key, "")
+	if err != nil {
+		return err
+	}
+	data, err := s.readWhole(ctx, o)
+	if err != nil {
+		return err
+	}
+	return comparePayloads(ctx, s.db, data, from)
+}
+
+// comparePayloads demands that bytes are payloads of the database's entries from a number
+// on. The error is errForeign.
+func comparePayloads(ctx context.Context, db *database.DB, data []byte, from int64) error {
+	first, payloads, err := ledger.ParsePayloads(data)
+	if err != nil || first != from {
+		return fmt.Errorf("%w: not payloads from entry %d on: %w", errForeign, from, err)
+	}
+	var run []database.Entry
+	err = db.View(ctx, func(tx *database.Tx) error {
+		run, err = tx.Run(from, from+int64(len(payloads)), 2*ledger.MaxSegmentSize)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if len(run) < len(payloads) {
+		return fmt.Errorf("%w: %d payloads of %d entries", errForeign, len(payloads), len(run))
+	}
+	return samePayloads(payloads, run)
+}
+
+// samePayloads demands that payloads are those of entries. One that was erased since may
+// be there. The error is errForeign.
+func samePayloads(payloads [][]byte, run []database.Entry) error {
+	for i, payload := range payloads {
+		envelope, err := ledger.ParseEnvelope(run[i].Envelope)
+		if err != nil {
+			return fmt.Errorf("%w: entry %d: %w", ErrRollback, run[i].Seq, err)
+		}
+		if sha256.Sum256(payload) != envelope.Payload && !bytes.Equal(payload, run[i].Payload) {
+			return fmt.Errorf("%w: the payload of entry %d is another", errForeign, run[i].Seq)
+		}
+	}
+	return nil
 }
 
 // putSegment puts a segment under the first of its names that is free. Where one of the

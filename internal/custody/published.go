@@ -220,14 +220,16 @@ func (s *Service) adoptNext(ctx context.Context, from int64, head signed) (found
 		if first, _, ok := ledger.ParseSegmentKey(o.Key); !ok || first != from || o.Marker {
 			continue
 		}
-		if err != nil {
-			return false, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		switch {
+		case err == nil:
+			err = s.adoptSegment(ctx, from, o, head)
+		case !errors.Is(err, objectstore.ErrForeign):
+			err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
-		err = s.adoptSegment(ctx, from, o, head)
 		if err == nil {
 			return true, nil
 		}
-		if !errors.Is(err, errForeign) {
+		if !errors.Is(err, errForeign) && !errors.Is(err, objectstore.ErrForeign) {
 			return false, err
 		}
 		s.publisher.foreign.Add(1)
@@ -276,7 +278,7 @@ func (s *Service) adoptSegment(ctx context.Context, from int64, o objectstore.Ob
 	if !found {
 		return fmt.Errorf("%w: object %s, which it names, is not in the store", errForeign, segment.Payloads.Key)
 	}
-	if err := s.samePayloads(ctx, second, run); err != nil {
+	if err := s.holdsPayloads(ctx, second, run); err != nil {
 		return err
 	}
 	first, err := s.lockOn(ctx, o, s.ledgerUntil())
@@ -292,9 +294,8 @@ func (s *Service) adoptSegment(ctx context.Context, from int64, o objectstore.Ob
 	return s.keep(ctx, segment, object(roleEnvelopes, first, sha256.Sum256(data)), object(rolePayloads, second, digest.SHA256(segment.Payloads.SHA256)))
 }
 
-// samePayloads demands that an object holds the payloads of entries. One that was erased
-// since may be there.
-func (s *Service) samePayloads(ctx context.Context, o objectstore.Object, run []database.Entry) error {
+// holdsPayloads demands that an object holds the payloads of entries, and no others.
+func (s *Service) holdsPayloads(ctx context.Context, o objectstore.Object, run []database.Entry) error {
 	data, err := s.readWhole(ctx, o)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -303,14 +304,8 @@ func (s *Service) samePayloads(ctx context.Context, o objectstore.Object, run []
 	if err != nil || len(payloads) != len(run) {
 		return fmt.Errorf("%w: object %s: has %d payloads of %d entries: %w", errForeign, o.Key, len(payloads), len(run), err)
 	}
-	for i, e := range run {
-		envelope, err := ledger.ParseEnvelope(e.Envelope)
-		if err != nil {
-			return fmt.Errorf("%w: entry %d: %w", ErrRollback, e.Seq, err)
-		}
-		if sha256.Sum256(payloads[i]) != envelope.Payload && !bytes.Equal(payloads[i], e.Payload) {
-			return fmt.Errorf("%w: object %s: the payload of entry %d is another", errForeign, o.Key, e.Seq)
-		}
+	if err := samePayloads(payloads, run); err != nil {
+		return fmt.Errorf("object %s: %w", o.Key, err)
 	}
 	return nil
 }

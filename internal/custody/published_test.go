@@ -74,13 +74,16 @@ func TestPublishForeign(t *testing.T) {
 	must(t, err)
 	l.put(ledger.SegmentKey(at, 1), []byte("x"))
 	l.put(ledger.SegmentKey(at, 2), genuine)
+	for _, key := range []string{ledger.PayloadsKey(at, 21), ledger.SegmentKey(at, 3)} { // nothing that can be read
+		must(t, os.Mkdir(l.path("objects", "objects", key), 0o700))
+	}
 	l.put(ledger.SegmentKey(at+1, 1), nil)
 	l.put(ledger.SegmentKey(at+1000, 1), genuine)
 	l.record("custodian1", theCase, exhibit("E-002"))
 	l.published()
 	l.record("custodian1", theCase, exhibit("E-003"))
 	l.published()
-	if stats := l.Stats(); l.Alarm() != nil || stats.Foreign != 3 || !strings.Contains(l.logged.String(), "who can write to the store") {
+	if stats := l.Stats(); l.Alarm() != nil || stats.Foreign != 5 || !strings.Contains(l.logged.String(), "who can write to the store") {
 		t.Errorf("alarm %v, %+v", l.Alarm(), stats)
 	}
 	size := l.Stats().Entries
@@ -96,7 +99,7 @@ func TestPublishForeign(t *testing.T) {
 	for _, f := range (&vault{dir: l.dir}).audit(t, nil).Findings {
 		found[string(f.Code)]++
 	}
-	if found[string(custody.CodeSegmentForeign)] != 5 {
+	if found[string(custody.CodeSegmentForeign)] != 25 || found[string(custody.CodeObjectUnreadable)] != 2 {
 		t.Errorf("findings %v", found)
 	}
 

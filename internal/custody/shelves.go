@@ -144,11 +144,20 @@ func (r *rebuild) end(ctx context.Context, size int64, faults []error) error {
 		}
 	}
 	for from, versions := range r.payloads {
-		if from >= size {
-			r.tell("object %s holds payloads of entries whose segment was not published any more: at least one entry is lost that was acknowledged", versions[0].Key)
+		for _, o := range versions {
+			if from < size {
+				continue
+			}
+			what := "none of the ledger's"
+			if data, err := r.s.readWhole(ctx, o); err != nil {
+				what = "not to be read: " + err.Error()
+			} else if first, payloads, err := ledger.ParsePayloads(data); err == nil && first == from {
+				what = fmt.Sprintf("payloads of %d entries, of which no segment is there: if the service put it, these entries were acknowledged and are lost", len(payloads))
+			}
+			r.tell("object %s is %s", o.Key, what)
 		}
 	}
-	return nil
+	return ctx.Err()
 }
 
 // genuine demands that bytes are a segment of this ledger: with a checkpoint of its key,

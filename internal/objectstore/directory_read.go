@@ -70,7 +70,7 @@ func (d *Directory) stat(key string) (Object, error) {
 		return Object{}, err
 	}
 	if !info.Mode().IsRegular() {
-		return Object{}, fmt.Errorf("not a regular file: %w", ErrReadBack)
+		return Object{}, fmt.Errorf("not a regular file: %w: %w", ErrForeign, ErrReadBack)
 	}
 	o := Object{Bucket: d.id, Key: key, Size: info.Size(), Lock: LockNone}
 	r, err := d.readRecord(key)

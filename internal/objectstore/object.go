@@ -69,6 +69,9 @@ var (
 	ErrRetention = errors.New("retention can only be lengthened")
 	// ErrReadBack: the store does not hold what it was told to hold.
 	ErrReadBack = errors.New("stored object differs from what was written")
+	// ErrForeign: what has that name is nothing that this package puts: it is no file, or
+	// whoever put it encrypted it with a key of their own.
+	ErrForeign = errors.New("not put by the service")
 	// ErrInUse: another process has the directory open.
 	ErrInUse = errors.New("store is in use by another process")
 	// ErrFormat: the directory is not a store of a format this program knows.

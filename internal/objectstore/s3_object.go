@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -311,10 +312,26 @@ func (s *S3) listed(ctx context.Context, v minio.ObjectInfo) (Object, error) {
 		return o, nil
 	}
 	now, err := s.stat(ctx, v.Key, v.VersionID)
+	if answer, ok := errors.AsType[minio.ErrorResponse](err); ok && answer.StatusCode == http.StatusBadRequest && s.isEncrypted(ctx, v) {
+		err = fmt.Errorf("encrypted with a key of its own: %w", ErrForeign)
+	}
 	if err != nil {
 		return o, fmt.Errorf("look at object %s: %w", v.Key, err)
 	}
 	return now, nil
+}
+
+// isEncrypted tells whether whoever put an object brought a key along (SSE-C), without
+// which the service answers nothing of it. HEAD says no more than that a request is bad,
+// as with credentials that have run out.
+func (s *S3) isEncrypted(ctx context.Context, v minio.ObjectInfo) bool {
+	r, _, _, err := s.core.GetObject(ctx, s.bucket, v.Key, minio.GetObjectOptions{VersionID: v.VersionID})
+	if err == nil {
+		_ = r.Close()
+		return false
+	}
+	answer, ok := errors.AsType[minio.ErrorResponse](err)
+	return ok && answer.Code == "InvalidRequest"
 }
 
 func (s *S3) versions(ctx context.Context, prefix string) iter.Seq[minio.ObjectInfo] {
