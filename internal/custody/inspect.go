@@ -97,7 +97,7 @@ func continuation(ctx context.Context, db *database.DB, signer CheckpointSigner)
 			return err
 		}
 		if head.Size < last.Size {
-			return fmt.Errorf("%w: it has %d entries, %d were signed", ErrRollback, head.Size, last.Size)
+			return signerConflict(tx, signer, fmt.Errorf("the database has %d entries, %d were signed", head.Size, last.Size))
 		}
 		if head.Size == 0 {
 			return nil
@@ -110,7 +110,7 @@ func continuation(ctx context.Context, db *database.DB, signer CheckpointSigner)
 		}
 		root := all.tree.Root()
 		if last.Size > 0 && signed != last.Root {
-			return fmt.Errorf("%w: at %d entries its root is %s, signed was %s", ErrRollback, last.Size, signed, last.Root)
+			return signerConflict(tx, signer, fmt.Errorf("at %d entries the database's root is %s, signed was %s", last.Size, signed, last.Root))
 		}
 		hashes := memo(tx.Hashes())
 		stored, err := ledger.RootAt(head.Size, hashes)
@@ -165,6 +165,37 @@ func (n *end) read(tx *database.Tx, size int64) (first ledger.Hash, err error) {
 	return first, nil
 }
 
+// signerConflict makes the conflict with what the signer signed last, which it signs again.
+func signerConflict(tx *database.Tx, signer CheckpointSigner, fault error) error {
+	_, ours, err := tx.LastCheckpoint()
+	if err != nil && !errors.Is(err, database.ErrNotFound) {
+		return err
+	}
+	theirs, err := signer.Sign(signer.Last(), nil)
+	if err != nil {
+		fault = errors.Join(fault, err)
+	}
+	return &ConflictError{Who: "the signer", Ours: ours, Theirs: theirs, Err: fmt.Errorf("%w\n"+
+		"the database was rolled back, restored from an old backup, or rewritten: leave everything as it is, and restore the newest one; "+
+		"or run custodyd rebuild --from-store on an empty directory with this one's keys", fault)}
+}
+
+// noteForgotten tells of a signer that knows less than it signed for this database: its
+// state was put back, if it is not what the last batch before a crash left.
+func (s *Service) noteForgotten(ctx context.Context) error {
+	return s.db.View(ctx, func(tx *database.Tx) error {
+		size, _, err := tx.LastCheckpoint()
+		if last := s.cfg.Ledger.Last(); err == nil && size > last.Size {
+			s.log.Error("the signer has forgotten what it signed: was its state put back? Ask who can write to it, and compare with clients and witnesses (custody-cli gossip)",
+				"database", size, "signer", last.Size)
+		}
+		if errors.Is(err, database.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+}
+
 // takeUp signs what was committed but not signed, after the database has been
 // found to continue what was.
 func (s *Service) takeUp(ctx context.Context) error {
@@ -177,7 +208,7 @@ func (s *Service) takeUp(ctx context.Context) error {
 	}
 	s.end = all
 	if next.Size > 0 {
-		err = s.sameStore(ctx)
+		err = errors.Join(s.noteForgotten(ctx), s.sameStore(ctx))
 	}
 	if err == nil {
 		err = s.compareStore(ctx, next)

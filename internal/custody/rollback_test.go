@@ -1,6 +1,7 @@
 package custody_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -66,8 +67,14 @@ func TestRollback(t *testing.T) {
 				t.Errorf("inspected: %+v", custody.Inspect(t.Context(), cfg))
 			}
 			err := victim.open(cfg)
+			if told := strings.Contains(victim.logged.String(), "has forgotten"); told != (name == "signer behind") {
+				t.Errorf("log:\n%s", victim.logged)
+			}
 			if row.want != nil {
 				wantErr(t, err, row.want)
+				if c, ok := errors.AsType[*custody.ConflictError](err); !ok || c.Ours == nil || c.Theirs == nil || bytes.Equal(c.Ours, c.Theirs) {
+					t.Errorf("not both notes: %+v", c)
+				}
 				bring(t, newest, victim.dir, "ledger.db") // nothing was spoilt by looking
 				bring(t, newest, victim.dir, "signer")
 				err = victim.open(victim.files())
