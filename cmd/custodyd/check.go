@@ -83,7 +83,7 @@ func printObservation(out io.Writer, o custody.Observation) {
 func (s *settings) checkLedger(ctx context.Context) []custody.Observation {
 	data, err := openExisting(ctx, s)
 	if err != nil {
-		o := custody.Observation{Name: "data directory", Detail: err.Error()}
+		o := custody.Observation{Name: "data directory", Detail: err.Error(), Mend: lostLedger(s.data, err)}
 		switch {
 		case errors.Is(err, signer.ErrGone):
 			o.Name, o.Mend = "signer", "start custodyd signer with --socket "+s.signer
@@ -122,6 +122,9 @@ func (s *settings) checkStore(ctx context.Context) []custody.Observation {
 		}
 		if errors.Is(err, fs.ErrNotExist) {
 			mend = "see that --data names the service's directory"
+		}
+		if errors.Is(err, objectstore.ErrNoBucket) {
+			mend = "" // said with it
 		}
 		return []custody.Observation{{Name: "store", Detail: err.Error(), Mend: mend}}
 	}

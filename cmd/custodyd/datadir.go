@@ -50,7 +50,7 @@ type dataDir struct {
 }
 
 // errNotOurs says what to do about a directory that is no data directory.
-var errNotOurs = errors.New("is not empty and no custodyd data directory (or one whose making was interrupted): name another, or empty it")
+var errNotOurs = errors.New("is not empty and no custodyd data directory (or one whose making was interrupted): name another, or empty it; if it holds the keys of a ledger that was lost, custodyd rebuild --from-store makes that again")
 
 // openOrCreate opens a data directory, or makes one where there is nothing.
 func openOrCreate(ctx context.Context, s *settings) (*dataDir, error) {
@@ -192,10 +192,7 @@ func open(ctx context.Context, s *settings, marker []byte, asIs bool) (d *dataDi
 		return d, err
 	}
 	d.signer = signer
-	d.service, err = identity.LoadKeyFile(filepath.Join(s.data, serviceFile), func() ([]byte, error) {
-		return nil, errors.New("the service's key has a passphrase")
-	})
-	if err != nil {
+	if d.service, err = s.serviceKey(); err != nil {
 		return d, err
 	}
 	openDB := database.Open
@@ -204,6 +201,28 @@ func open(ctx context.Context, s *settings, marker []byte, asIs bool) (d *dataDi
 	}
 	d.db, err = openDB(ctx, filepath.Join(s.data, dbFile))
 	return d, err
+}
+
+// serviceKey gives the key that the service signs its own entries with.
+func (s *settings) serviceKey() (*identity.KeyFile, error) {
+	return identity.LoadKeyFile(filepath.Join(s.data, serviceFile), func() ([]byte, error) {
+		return nil, errors.New("the service's key has a passphrase")
+	})
+}
+
+// lostLedger says what to do about a data directory whose ledger, or whose note of what
+// was signed last, is missing or damaged; empty: something else is wrong.
+func lostLedger(dir string, err error) string {
+	lost := isAny(err, database.ErrDamaged, database.ErrFormat, ledger.ErrState)
+	if missing, ok := errors.AsType[*fs.PathError](err); ok && errors.Is(missing, fs.ErrNotExist) {
+		name := filepath.Base(missing.Path)
+		lost = lost || name == dbFile || name == stateFile
+	}
+	if !lost {
+		return ""
+	}
+	return fmt.Sprintf("the object store holds the ledger too: move %s, %s* and %s, those that are there, out of %s (and keep them), "+
+		"then run custodyd rebuild --from-store on it; to go on from a backup instead see custodyd backup --help", markerFile, dbFile, stateFile, dir)
 }
 
 func (d *dataDir) close() error {

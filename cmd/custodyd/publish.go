@@ -21,20 +21,20 @@ func (s *settings) publishFlags(f *pflag.FlagSet) {
 	f.DurationVar(&s.publishWithin, "publish-within", custody.DefaultPublishWithin,
 		"how long an entry waits for others to be put into the store with it, and is in the database alone; the seal of an export does not wait")
 	f.Int64Var(&s.maxUnpublished, "max-unpublished", 10_000,
-		"entries that may not be in the store yet, and would be lost with the database; then no more are taken")
+		fmt.Sprintf("entries that may not be in the store yet, and would be lost with the database; then no more are taken; %d at least", custody.MinUnpublished))
 }
 
 func (s *settings) checkPublish() error {
-	if s.payloadRetainDays == 0 {
-		s.payloadRetainDays = s.ledgerRetainDays
-	}
 	var faults []error
-	for name, days := range map[string]int{"ledger-retain-days": s.ledgerRetainDays, "payload-retain-days": s.payloadRetainDays} {
-		if days < 1 || days > evidence.MaxRetainDays {
-			faults = append(faults, fmt.Errorf("--%s %d: want 1 to %d", name, days, evidence.MaxRetainDays))
-		}
+	if s.ledgerRetainDays < 1 || s.ledgerRetainDays > evidence.MaxRetainDays {
+		faults = append(faults, fmt.Errorf("--ledger-retain-days %d: want 1 to %d", s.ledgerRetainDays, evidence.MaxRetainDays))
 	}
-	if s.payloadRetainDays < s.ledgerRetainDays {
+	switch {
+	case s.payloadRetainDays == 0:
+		s.payloadRetainDays = s.ledgerRetainDays
+	case s.payloadRetainDays < 0 || s.payloadRetainDays > evidence.MaxRetainDays:
+		faults = append(faults, fmt.Errorf("--payload-retain-days %d: want 1 to %d", s.payloadRetainDays, evidence.MaxRetainDays))
+	case s.payloadRetainDays < s.ledgerRetainDays && faults == nil:
 		faults = append(faults, fmt.Errorf("--payload-retain-days %d: want at least --ledger-retain-days, %d", s.payloadRetainDays, s.ledgerRetainDays))
 	}
 	if s.publishWithin <= 0 || s.publishWithin > time.Minute {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -28,11 +29,14 @@ func newRebuild() *cobra.Command {
 		Long: "Makes the ledger and all that is derived from it again, from the segments that the service\n" +
 			"published into its object store. DIR holds the keys and nothing else of the old one:\n\n" +
 			"  " + keyFile + "             or --signer, where custodyd signer has it\n" +
-			"  " + serviceFile + "            and " + serviceFile + ".pub\n" +
+			"  " + serviceFile + "            of the service, the private one\n" +
 			"  " + objectsPath + "                the whole directory, unless the objects are in S3\n\n" +
 			"Every envelope, both chains, the tree under every signed checkpoint, each payload and signature\n" +
 			"against its hash, and the law of custody are checked; the signatures of persons with\n" +
 			"--signatures. If anything is missing or different, it says what, and nothing is made.\n\n" +
+			"Entries, payloads, signatures, the tree, and cases, exhibits, copies and people are then identical.\n" +
+			"Of the checkpoints those come back that the store holds: one for each segment, and those that\n" +
+			"were kept with signatures of witnesses or with time stamps. The others are not in it.\n\n" +
 			"What was acknowledged after the newest segment was published is lost (see --max-unpublished);\n" +
 			"receipts name it. If a custodyd signer has signed such entries, it takes no others in their place:\n" +
 			"the ledger is made for audit and backup to read, is never served again, and the exit code is 1.\n" +
@@ -78,7 +82,7 @@ func (s *settings) rebuild(ctx context.Context, signatures bool, progress *progr
 	if err != nil {
 		return r, err
 	}
-	service, err := readPublicKey(filepath.Join(s.data, serviceFile+".pub"))
+	service, err := s.serviceKey()
 	if err != nil {
 		return r, err
 	}
@@ -89,7 +93,7 @@ func (s *settings) rebuild(ctx context.Context, signatures bool, progress *progr
 	defer func() { err = errors.Join(err, objects.Close()) }()
 	path := filepath.Join(s.data, dbFile)
 	r, err = custody.Rebuild(ctx, custody.RebuildConfig{
-		Objects: objects, Key: key, Signed: signed, Service: service, Signatures: signatures, Workers: s.workers,
+		Objects: objects, Key: key, Signed: signed, Service: service.PublicKey(), Signatures: signatures, Workers: s.workers,
 		Progress: func(done, total int64) { progress.show(stageRebuilt, done, total) },
 		Build: func(ctx context.Context, fill func(*database.Bulk) error) error {
 			return database.Build(ctx, path, database.Meta{Origin: string(key.Origin()), VerifierKey: key.String()}, fill)
@@ -143,12 +147,10 @@ func (s *settings) ledgerKey(ctx context.Context) (key ledger.VerifierKey, signe
 		}
 		return client.Key(), client.Last(), "", client.Close()
 	}
-	text, err := readLimited(filepath.Join(s.data, keyFile), 4096)
-	if err != nil {
-		return key, signed, "", fmt.Errorf("%w: bring the key of the ledger, or name custodyd signer with --signer", err)
+	skey, key, err = readLedgerKey(s.data)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: bring the key of the ledger, or name custodyd signer with --signer", err)
 	}
-	skey = strings.TrimSuffix(string(text), "\n")
-	key, err = ledger.VerifierKeyOf(skey)
 	return key, signed, skey, err
 }
 

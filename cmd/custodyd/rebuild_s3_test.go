@@ -85,6 +85,20 @@ func TestRebuildFromS3(t *testing.T) {
 		t.Errorf("audit: exit %d: %s", code, stdout)
 	}
 	p.serve(fresh)()
+	// Another bucket's name is told as that.
+	t.Setenv("CUSTODYD_S3_CREATE_BUCKET", "false")
+	for command, want := range map[string]string{"serve --listen 127.0.0.1:0": "--with-lock", "check": "--s3-create-bucket", "rebuild --from-store": "--s3-bucket"} {
+		dir := filepath.Join(root, "none")
+		carry(t, old, dir, keyFile, serviceFile)
+		if !strings.HasPrefix(command, "rebuild") {
+			dir = filepath.Join(root, "new")
+		}
+		args := append(strings.Fields(command), "--data", dir, "--s3-bucket", "nothing-here")
+		code, stdout, stderr := p.run(args...)
+		if said := stdout + stderr; code == exitOK || !strings.Contains(said, "the bucket does not exist") || !strings.Contains(said, want) {
+			t.Errorf("%s: exit %d, want %q:\n%s", command, code, want, said)
+		}
+	}
 	// The database that was lost comes back, and everything of it with it: the bucket is ahead.
 	if code, _, stderr = p.run("serve", "--data", old, "--listen", "127.0.0.1:0"); code != exitFinding || !strings.Contains(stderr, "rebuild --from-store") {
 		t.Errorf("the old one is served: exit %d: %s", code, cmp.Or(stderr, "nothing said"))

@@ -11,7 +11,7 @@ import (
 const maxAuditRate = 1_000_000
 
 func (s *settings) selfAuditFlags(f *pflag.FlagSet) {
-	f.IntVar(&s.auditRate, "audit-rate", custody.DefaultAuditRate, "entries a second that the service reads again while it runs, to judge its whole ledger; a pass takes up to 1.5 KB of memory an entry while it lasts; 0: never")
+	f.IntVar(&s.auditRate, "audit-rate", custody.DefaultAuditRate, "entries a second that the service reads again while it runs, to judge its whole ledger; a pass takes about (entries + rows made of them) / rate seconds, never less than 1000 / rate, and up to 1.5 KB of memory an entry while it lasts; 0: never")
 }
 
 // checkSelfAudit checks what selfAuditFlags gave.

@@ -74,6 +74,9 @@ func (s *settings) serve(ctx context.Context, out io.Writer) (err error) {
 	}()
 	data, err := openOrCreate(ctx, s)
 	if err != nil {
+		if next := lostLedger(s.data, err); next != "" {
+			err = fmt.Errorf("%w\n%s", err, next)
+		}
 		return err
 	}
 	defer func() { err = errors.Join(err, data.close()) }()

@@ -33,13 +33,17 @@ func TestServeRefuses(t *testing.T) {
 		{"--tls-cert: ", []string{"--tls-cert", "none.pem", "--tls-key", "none.pem"}},
 		{"--retain-days -5: want 1 to", []string{"--retain-days", "-5"}},
 		{"--retain-days 99999999: want 1 to", []string{"--retain-days", "99999999"}},
+		{"--ledger-retain-days 0: want 1 to", []string{"--ledger-retain-days", "0"}},
+		{"--payload-retain-days -1: want 1 to", []string{"--payload-retain-days", "-1"}},
+		{"--payload-retain-days 9: want at least --ledger-retain-days, 10", []string{"--ledger-retain-days", "10", "--payload-retain-days", "9"}},
+		{"--max-unpublished 255: want at least 256", []string{"--max-unpublished", "255"}},
 		{"--session 0s: want", []string{"--session", "0"}},
 		{"--drain -1s: want", []string{"--drain", "-1s"}},
 		{"--witness-every 1ns: want 1s at least", []string{"--witness-every", "1ns"}},
 		{"--authority tsa: open none.pem", []string{"--authority", "tsa http://tsa.example none.pem"}},
 	} {
 		code, stdout, stderr := p.run(append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0"}, row.args...)...)
-		if code != exitError || !strings.Contains(stderr, row.in) {
+		if code != exitError || !strings.Contains(stderr, row.in) || strings.Count(stderr, "want ") > 1 {
 			t.Errorf("%q: exit %d:\n%s%s", row.args, code, stdout, stderr)
 		}
 		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
@@ -114,6 +118,60 @@ func TestHelp(t *testing.T) {
 			t.Errorf("%s: no example, or no exit codes", cmd.Name())
 		}
 	}
+}
+
+// TestLostFiles: what is missing or damaged in a data directory is named, with what makes
+// it again.
+func TestLostFiles(t *testing.T) {
+	p := build(t)
+	root := t.TempDir()
+	dir := filepath.Join(root, "data")
+	t.Cleanup(func() { unlock(dir) })
+	p.serve(dir)()
+	serve, again := []string{"serve", "--data", dir, "--listen", "127.0.0.1:0"}, []string{"rebuild", "--from-store", "--data", dir}
+	for name, row := range map[string]struct {
+		file    string
+		content string // empty: the file is not there
+		args    []string
+		code    int
+		want    []string
+	}{
+		"no database":      {dbFile, "", serve, exitError, []string{dbFile, "rebuild --from-store", "custodyd backup"}},
+		"no database here": {dbFile, "", []string{"check", "--data", dir}, exitFinding, []string{dbFile, "rebuild --from-store"}},
+		"other database":   {dbFile, "hello", serve, exitError, []string{"not a database", "rebuild --from-store"}},
+		"no state":         {stateFile, "", serve, exitError, []string{stateFile, "rebuild --from-store"}},
+		"damaged state":    {stateFile, "hello", serve, exitError, []string{stateFile + ": ", "rebuild --from-store"}},
+		"signer's state":   {stateFile, "", []string{"signer", "--socket", filepath.Join(root, "s"), "--state", dir}, exitError, []string{stateFile, "rebuild --from-store"}},
+		"no marker":        {markerFile, "", serve, exitError, []string{"rebuild --from-store"}},
+		"garbage key":      {keyFile, "hello", serve, exitError, []string{filepath.Join(dir, keyFile) + " is not the key of a ledger"}},
+		"key to rebuild":   {keyFile, "hello", again, exitError, []string{filepath.Join(dir, keyFile) + " is not the key of a ledger"}},
+		"no key":           {keyFile, "", again, exitError, []string{keyFile, "bring the key of the ledger"}},
+		"no service key":   {serviceFile, "", again, exitError, []string{filepath.Join(dir, serviceFile) + ": "}},
+		"other service":    {serviceFile, "hello", again, exitError, []string{filepath.Join(dir, serviceFile) + ": "}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			// Beside the lost file those go that a rebuild makes.
+			away := []string{row.file}
+			if row.args[0] == "rebuild" {
+				away = append(away, markerFile, dbFile, stateFile)
+			}
+			for _, name := range away {
+				path := filepath.Join(dir, name)
+				must(t, os.Rename(path, path+".away"))
+				defer func() { must(t, os.Rename(path+".away", path)) }()
+			}
+			if row.content != "" {
+				must(t, os.WriteFile(filepath.Join(dir, row.file), []byte(row.content), 0o600))
+			}
+			code, stdout, stderr := p.run(row.args...)
+			for _, want := range row.want {
+				if code != row.code || !strings.Contains(stdout+stderr, want) {
+					t.Errorf("exit %d, want %d and %q:\n%s%s", code, row.code, want, stdout, stderr)
+				}
+			}
+		})
+	}
+	p.serve(dir)() // nothing of it was touched
 }
 
 // TestPlainWarning: without TLS, on an address that others reach, somebody is told.

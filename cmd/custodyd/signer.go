@@ -109,6 +109,10 @@ func (g *signerSettings) run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	if cfg.Signer, err = openSignerState(g.state); err != nil {
+		if lostLedger(g.state, err) != "" {
+			err = fmt.Errorf("%w\nwithout its note of what it signed last a signer signs nothing; custodyd rebuild --from-store makes that again "+
+				"with the ledger: bring %s into its --data, and both of %s and %s back when it is done", err, keyFile, keyFile, stateFile)
+		}
 		return err
 	}
 	defer func() { err = errors.Join(err, cfg.Signer.Close()) }()
@@ -172,14 +176,33 @@ func createKey(dir string, origin ledger.Origin) (vkey string, err error) {
 
 // openSignerState opens the key and state in a directory.
 func openSignerState(dir string) (*ledger.Signer, error) {
-	skey, err := readLimited(filepath.Join(dir, keyFile), 4096)
+	skey, _, err := readLedgerKey(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s is no signer's directory (or one whose making was interrupted): name another, or empty it", err, dir)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return ledger.OpenSigner(filepath.Join(dir, stateFile), strings.TrimSuffix(string(skey), "\n"))
+	path := filepath.Join(dir, stateFile)
+	s, err := ledger.OpenSigner(path, skey)
+	if errors.Is(err, ledger.ErrState) {
+		err = fmt.Errorf("%s: %w", path, err)
+	}
+	return s, err
+}
+
+// readLedgerKey reads the secret key in a directory, and tells whose it is.
+func readLedgerKey(dir string) (skey string, key ledger.VerifierKey, err error) {
+	path := filepath.Join(dir, keyFile)
+	text, err := readLimited(path, 4096)
+	if err != nil {
+		return "", key, err
+	}
+	skey = strings.TrimSuffix(string(text), "\n")
+	if key, err = ledger.VerifierKeyOf(skey); err != nil {
+		return "", key, fmt.Errorf("%s is not the key of a ledger; restore it: %w", path, err)
+	}
+	return skey, key, nil
 }
 
 // checkpointSigner signs for a data directory: in this process, or in another.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"path/filepath"
 
 	"github.com/custodyd/custodyd/internal/custody"
@@ -29,6 +28,9 @@ func openStoreAsIs(ctx context.Context, s *settings) (store, error) {
 		return d, nil
 	}
 	s3, err := objectstore.ConnectS3(ctx, s.s3)
+	if errors.Is(err, objectstore.ErrNoBucket) {
+		err = fmt.Errorf("%w: name the one that holds the service's objects with --s3-bucket", err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +47,7 @@ func openStore(ctx context.Context, s *settings) (store, error) {
 		return d, nil
 	}
 	s3, err := objectstore.OpenS3(ctx, s.s3)
-	if errors.Is(err, fs.ErrNotExist) && s.s3Create {
+	if errors.Is(err, objectstore.ErrNoBucket) && s.s3Create {
 		if err := objectstore.CreateBucket(ctx, s.s3); err != nil {
 			return nil, err
 		}
@@ -53,8 +55,9 @@ func openStore(ctx context.Context, s *settings) (store, error) {
 	}
 	var unlocked *objectstore.UnlockedError
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%w: make the bucket with object lock, or give --s3-create-bucket", err)
+	case errors.Is(err, objectstore.ErrNoBucket):
+		return nil, fmt.Errorf("%w: see --s3-bucket, or make it with object lock, which it can get only then: "+
+			"custodyd serve --s3-create-bucket, or mc mb --with-lock STORE/%s", err, s.s3.Bucket)
 	case errors.As(err, &unlocked):
 		return nil, fmt.Errorf("%w\nuse a store that can, or give --allow-unlocked-store: every entry will then say what is missing", err)
 	case err != nil:

@@ -74,6 +74,9 @@ var (
 	ErrForeign = errors.New("not put by the service")
 	// ErrInUse: another process has the directory open.
 	ErrInUse = errors.New("store is in use by another process")
+	// ErrNoBucket: the S3 service knows no bucket of that name. It is no fs.ErrNotExist,
+	// which is of one object, or of a file that a setting names.
+	ErrNoBucket = errors.New("the bucket does not exist")
 	// ErrFormat: the directory is not a store of a format this program knows.
 	ErrFormat = errors.New("not a store of a known format")
 )

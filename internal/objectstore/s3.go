@@ -91,7 +91,7 @@ type S3 struct {
 
 // OpenS3 connects to the bucket, probes it, and refuses it with an
 // [*UnlockedError] when it lacks what evidence needs. A bucket that does not
-// exist is fs.ErrNotExist.
+// exist is ErrNoBucket.
 func OpenS3(ctx context.Context, c Config) (*S3, error) {
 	s, err := connect(c)
 	if err == nil {
@@ -107,7 +107,7 @@ func OpenS3(ctx context.Context, c Config) (*S3, error) {
 }
 
 // ConnectS3 connects to the bucket without the probe, for looking at it only: its
-// caller writes nothing. A bucket that does not exist is fs.ErrNotExist.
+// caller writes nothing. A bucket that does not exist is ErrNoBucket.
 func ConnectS3(ctx context.Context, c Config) (*S3, error) {
 	s, err := connect(c)
 	if err == nil {
@@ -124,7 +124,7 @@ func ConnectS3(ctx context.Context, c Config) (*S3, error) {
 func (s *S3) there(ctx context.Context) error {
 	there, err := s.core.BucketExists(ctx, s.bucket)
 	if err == nil && !there {
-		err = fs.ErrNotExist
+		err = ErrNoBucket
 	}
 	return err
 }

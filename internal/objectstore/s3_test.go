@@ -316,7 +316,7 @@ func testRefused(t *testing.T, c Config) {
 		change func(*Config)
 		want   string
 	}{
-		{"no bucket", func(c *Config) { c.Bucket = "nothing-here" }, "does not exist"},
+		{"no bucket", func(c *Config) { c.Bucket = "nothing-here" }, ErrNoBucket.Error()},
 		{"wrong secret", func(c *Config) { c.SecretKey = "wrong-secret" }, ""},
 		{"nobody listens", func(c *Config) { c.Endpoint = "127.0.0.1:1" }, "connection refused"},
 		{"no TLS there", func(c *Config) { c.TLS = true }, "HTTP response to HTTPS client"},
