@@ -163,7 +163,7 @@ func TestErased(t *testing.T) {
 			if err := r.Text(&text); err != nil {
 				t.Fatal(err)
 			}
-			for _, want := range []string{"\nerased:\n", "by custodian1, on the authority of court: ordered", "and their signatures: what was signed is gone"} {
+			for _, want := range []string{" entries as far as they are shown: what 1 of them said is erased\n", "\nerased:\n", "by custodian1, on the authority of court: ordered", "and their signatures: what was signed is gone"} {
 				if !strings.Contains(text.String(), want) {
 					t.Errorf("the text lacks %q:\n%s", want, text.String())
 				}

@@ -50,10 +50,18 @@ func (r Report) headline() string {
 	}
 	switch r.Verdict {
 	case Verified:
+		verified := fmt.Sprintf("verified: %s, all %d entries", what, r.Entries)
+		var lacks []string
 		if n := len(r.Withheld); n > 0 {
-			return fmt.Sprintf("verified: %s, all %d entries as far as they are shown: what %d of them say is withheld", what, r.Entries, n)
+			lacks = append(lacks, fmt.Sprintf("what %d of them say is withheld", n))
 		}
-		return fmt.Sprintf("verified: %s, all %d entries", what, r.Entries)
+		if n := len(r.Erased); n > 0 {
+			lacks = append(lacks, fmt.Sprintf("what %d of them said is erased", n))
+		}
+		if len(lacks) > 0 {
+			verified += " as far as they are shown: " + strings.Join(lacks, ", ")
+		}
+		return verified
 	case Incomplete:
 		return fmt.Sprintf("incomplete: %s, all %d entries agree with each other, but not all that was asked for could be checked", what, r.Entries)
 	}
