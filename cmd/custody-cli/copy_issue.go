@@ -72,17 +72,24 @@ func findMaster(ctx context.Context, op *operator.Operator, path evidence.Path) 
 		return evidence.Copy{}, err
 	}
 	var masters []evidence.Copy
-	var names []string
+	var names, blocked []string
 	for _, c := range copies {
-		if c.Class == evidence.Master && !c.Quarantined() {
+		switch {
+		case c.Class != evidence.Master:
+		case c.Quarantined():
+			blocked = append(blocked, fmt.Sprintf("%s is %s", c.Number, stateOf(c)))
+		default:
 			masters, names = append(masters, c), append(names, path.String()+"/"+string(c.Number))
 		}
 	}
-	switch len(masters) {
-	case 0:
-		return evidence.Copy{}, fmt.Errorf("master of %s: %w", path, evidence.ErrNotFound)
-	case 1:
+	switch {
+	case len(masters) == 1:
 		return masters[0], nil
+	case len(masters) == 0 && len(blocked) > 0:
+		err := &evidence.TransitionError{Subject: path.String(), Kind: "copy.requested", Reason: "no master can be released: " + strings.Join(blocked, "; ")}
+		return evidence.Copy{}, try(err, fmt.Sprintf("see what was found: custody-cli case show %s", path.Case))
+	case len(masters) == 0:
+		return evidence.Copy{}, fmt.Errorf("master of %s: %w", path, evidence.ErrNotFound)
 	}
 	return evidence.Copy{}, fmt.Errorf("%s has %d masters; say which: %s", path, len(masters), strings.Join(names, ", "))
 }

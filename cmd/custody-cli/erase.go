@@ -18,7 +18,8 @@ import (
 )
 
 // beyond is what erasing does not reach. It is said before and after.
-const beyond = "not reached: the store's copy of the ledger until its lock ends, tool logs and lists of files that were sealed, " +
+const beyond = "not reached: the same words in other entries of the case, such as the purpose in the request for a working copy and " +
+	"in its issue (each is erased by itself), the store's copy of the ledger until its lock ends, tool logs and lists of files that were sealed, " +
 	"bundles that left, receipts and notes on people's machines, backups"
 
 var errNotConfirmed = errors.New("not confirmed: nothing was erased")
@@ -38,6 +39,9 @@ func newErase(a *app) *cobra.Command {
 			"is gone, from the entry and from what list and show tell. That it was erased, by whom, on which\n" +
 			"authority and why is an entry of its own, and everything still verifies; the signature of the\n" +
 			"erased entry can no longer be checked. It is refused while the case is under a legal hold.\n\n" +
+			"The same words can stand in other entries of the case: a request for a working copy (copy.requested)\n" +
+			"and its issue (copy.issued) both have the purpose. Each is erased by itself, with a command of its\n" +
+			"own; history and bundles show the words until the last one is.\n\n" +
 			"Not reached are the store's copy of the ledger until its lock ends, tool logs and lists of files\n" +
 			"that were sealed, bundles that left, receipts and notes on people's machines, and backups.",
 		Example: "  custody-cli erase 2026-0042 17 --authority 'Court of Graz, 7 C 12/26' --reason 'names a person who is not concerned'",

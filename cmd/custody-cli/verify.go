@@ -149,12 +149,22 @@ func (o verifyOptions) file(ctx context.Context, a *app, args []string) error {
 	return o.conclude(report.Verdict, report.Bundle)
 }
 
-// conclude makes a verdict an exit, and tells who could help where something is withheld.
+// conclude makes a verdict an exit, and tells what could help: with a policy that is not
+// another one.
 func (o verifyOptions) conclude(v verify.Verdict, r verify.Report) error {
-	if v == verify.Incomplete && o.complete && r.Policy && len(r.Withheld) > 0 {
-		return try(errIncomplete, "ask whoever exported it for a bundle from which nothing is withheld")
+	if v != verify.Incomplete || !r.Policy {
+		return conclude(v)
 	}
-	return conclude(v)
+	var next []string
+	if len(r.Findings) > 0 { // only those of entries that a newer service made
+		next = append(next, "verify it with a newer custody-cli")
+	} else if len(r.Withheld) > 0 {
+		next = append(next, "ask whoever exported it for a bundle from which nothing is withheld")
+	}
+	if o.complete && len(r.Erased) > 0 {
+		next = append(next, "what was erased is gone, and no new bundle has it: without --require-complete all else is judged")
+	}
+	return try(errIncomplete, strings.Join(next, "; "))
 }
 
 // compare judges a file and the bundle that it is compared with.
