@@ -83,6 +83,9 @@ func (s *settings) rebuild(ctx context.Context, signatures bool, progress *progr
 		return r, err
 	}
 	service, err := s.serviceKey()
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: bring the key of the service, without which nothing is served", err)
+	}
 	if err != nil {
 		return r, err
 	}

@@ -146,7 +146,7 @@ func TestLostFiles(t *testing.T) {
 		"garbage key":      {keyFile, "hello", serve, exitError, []string{filepath.Join(dir, keyFile) + " is not the key of a ledger"}},
 		"key to rebuild":   {keyFile, "hello", again, exitError, []string{filepath.Join(dir, keyFile) + " is not the key of a ledger"}},
 		"no key":           {keyFile, "", again, exitError, []string{keyFile, "bring the key of the ledger"}},
-		"no service key":   {serviceFile, "", again, exitError, []string{filepath.Join(dir, serviceFile) + ": "}},
+		"no service key":   {serviceFile, "", again, exitError, []string{filepath.Join(dir, serviceFile) + ": ", "bring the key of the service"}},
 		"other service":    {serviceFile, "hello", again, exitError, []string{filepath.Join(dir, serviceFile) + ": "}},
 	} {
 		t.Run(name, func(t *testing.T) {
