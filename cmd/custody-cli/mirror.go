@@ -29,7 +29,9 @@ func newMirror(a *app) *cobra.Command {
 		Long: "mirror copies the ledger's envelopes, which name neither people nor cases, into DIR as C2SP tlog-tiles\n" +
 			"files. The checkpoint must be signed by the pinned key and go on from the one that DIR holds, and every\n" +
 			"file must lie under it; else nothing of it is written. Run it again, now and then: it copies what is new.\n" +
-			"A ledger that does not go on is a finding: both signed checkpoints are kept in DIR/forks. While witnesses\n" +
+			"What is there already is read again with --check alone.\n" +
+			"A ledger that does not go on is a finding: both signed checkpoints are kept in DIR/forks. So is one that\n" +
+			"does not go on from what this machine has seen. While witnesses\n" +
 			"that the policy demands have not signed the checkpoint, the exit code is 3: run it again.\n\n" +
 			"It needs no sign-in. Without a set-up machine, name the service with --server and the ledger with --policy.",
 		Example: "  custody-cli mirror /srv/mirror/lab.example\n" +
@@ -95,12 +97,44 @@ func (o mirrorOptions) run(ctx context.Context, a *app, path string) error {
 	if err != nil {
 		return err
 	}
+	seen, err := compared(ctx, place, dir, now)
+	if err == nil && seen.Relation == operator.Unproven { // this machine may have seen more meanwhile
+		if _, now, err = dir.Update(ctx, client.Log{Client: c}); err == nil {
+			seen, err = compared(ctx, place, dir, now)
+		}
+	}
+	if err != nil {
+		return err
+	}
 	err = a.result(mirrored{path, origin, before.Size, now.Size, now.Root},
 		line("%s holds %d entries of %s, %d of them new, root %s", path, now.Size, origin, now.Size-before.Size, now.Root))
 	if err != nil {
 		return err
 	}
+	if seen.Relation == operator.SplitView || seen.Relation == operator.Unproven {
+		return try(fmt.Errorf("%w: this machine has seen another ledger, of %d entries: %s; both signed checkpoints are kept: %s", errFindings, seen.Here, seen.Detail, seen.Kept),
+			"keep the file and "+path+", and tell the person who answers for the ledger")
+	}
 	return witnessed(ctx, dir, policy)
+}
+
+// compared holds the mirror's checkpoint against the newest one that this machine saw, and
+// remembers the greater. The mirror itself has the proof, where it has as many entries.
+func compared(ctx context.Context, place operator.Place, dir *mirror.Dir, now ledger.Checkpoint) (operator.Comparison, error) {
+	note, err := dir.Checkpoint(ctx)
+	if err != nil {
+		return operator.Comparison{}, err
+	}
+	return place.Compare(ctx, verify.Note{Claimed: now, Signed: note}, func(ctx context.Context, from, to ledger.Checkpoint) ([]ledger.Hash, error) {
+		c, hashes, err := dir.Hashes(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if c.Size < to.Size {
+			return nil, fmt.Errorf("%w: the service shows %d entries", operator.ErrUnproven, c.Size)
+		}
+		return ledger.ProveConsistency(to.Size, from.Size, hashes)
+	})
 }
 
 // witnessed says when the mirror's checkpoint lacks witnesses that the policy demands.
