@@ -28,7 +28,11 @@ func (a *audit) cosigned(tx *database.Tx) error {
 		} else if root, err := ledger.RootAt(row.Size, tx.Hashes()); err != nil || c.Size != row.Size || c.Root != root {
 			a.find(verify.CodeRoot, name, "the root %s at %d entries was cosigned, the database's is %s", c.Root, c.Size, root)
 		}
-		a.keep(&a.witnessed, row.Size, row.Object, row.Note)
+		final := row.Note
+		if !row.Kept {
+			final = nil // more witnesses may have signed since
+		}
+		a.keep(&a.witnessed, row.Size, row.Object, final)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/custodyd/custodyd/internal/digest"
 	"github.com/custodyd/custodyd/internal/evidence"
 	"github.com/custodyd/custodyd/internal/ledger"
 	"github.com/custodyd/custodyd/internal/objectstore"
@@ -26,7 +27,7 @@ type keptKind struct {
 // keptObjects is what the database notes of the objects of a kind, by number.
 type keptObjects struct {
 	kind  keptKind
-	noted map[int64]evidence.Object // without a key, but with the sum, where none is noted
+	noted map[int64]evidence.Object // where none is noted without a key, but with the sum it is to have, if that is known
 	order []*named
 }
 
@@ -34,9 +35,13 @@ func newKeptObjects(kind keptKind) keptObjects {
 	return keptObjects{kind: kind, noted: map[int64]evidence.Object{}}
 }
 
-// keep takes up a number, with what its row says of the object that has those bytes.
+// keep takes up a number, with what its row says of the object that has those bytes; nil,
+// where they are not final.
 func (a *audit) keep(k *keptObjects, number int64, row, data []byte) {
-	o := evidence.Object{SHA256: sha256.Sum256(data)}
+	var o evidence.Object
+	if data != nil {
+		o.SHA256 = sha256.Sum256(data)
+	}
 	if len(row) > 0 {
 		var noted evidence.Object
 		err := json.Unmarshal(row, &noted)
@@ -70,7 +75,7 @@ func (a *audit) explainKept(ctx context.Context, k keptObjects, number int64, o 
 	if err != nil {
 		return CodeObjectUnreadable, err.Error()
 	}
-	if known {
+	if known && noted.SHA256 != (digest.SHA256{}) {
 		if sha256.Sum256(data) != noted.SHA256 {
 			return CodeObjectUnknown, fmt.Sprintf("does not hold %s %d, whose object is still to be put", k.kind.what, number)
 		}
@@ -82,6 +87,9 @@ func (a *audit) explainKept(ctx context.Context, k keptObjects, number int64, o 
 	}
 	if err != nil {
 		return CodeObjectUnknown, err.Error()
+	}
+	if known { // a database of before it was final
+		return "", ""
 	}
 	return CodeStoreAhead, fmt.Sprintf("holds %s %d of a ledger of at least %d entries; the database holds %d: it was rolled back", k.kind.what, number, reach, a.r.Entries)
 }

@@ -317,6 +317,11 @@ func TestAuditCosignedUnnoted(t *testing.T) {
 	if found := v.audit(t, nil).Findings; len(found) > 0 {
 		t.Errorf("what was put and not noted: %v", found)
 	}
+	older := v.clone(t)
+	older.sql(t, "UPDATE cosigned SET kept = 0, note = substr(note, 1, instr(note, CAST('court.example' AS BLOB)) - 5) WHERE object = ''")
+	if found := older.audit(t, nil).Findings; len(found) > 0 {
+		t.Errorf("what was put when more had signed: %v", found)
+	}
 	var name string
 	v.open(t, func(db *sql.DB) {
 		must(t, db.QueryRowContext(t.Context(), "SELECT printf('witnessed-%016d', size) FROM cosigned WHERE kept = 1 AND object = ''").Scan(&name))

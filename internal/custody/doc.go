@@ -139,6 +139,8 @@
 // crash leaves between these the next start goes on with. Where a stranger's object has that
 // name it is witnessed-SIZE-2, or -3, and so on; readers take the first that holds. One that
 // cannot be put waits, and others do not wait for it. Time stamps are named in the same way.
+// Who may write to the store can have put the checkpoint there first, with fewer lines: a
+// rebuild takes that one, nothing rests on it, and the other stays in the store.
 //
 // # Who signs
 //
