@@ -78,12 +78,6 @@ func (s *Service) commitLoop() {
 		select {
 		case first := <-s.appends:
 			batch := s.drain(first)
-			if err := s.Alarm(); err != nil {
-				for _, d := range batch {
-					d.answer <- answer{err: err}
-				}
-				continue
-			}
 			if err := s.commit(batch); err != nil {
 				s.halt(err)
 				return
@@ -113,6 +107,12 @@ func (s *Service) drain(first *draft) []*draft {
 // commit writes a batch in one transaction, signs the checkpoint over it, and
 // answers. An error means that the ledger's state is not known any more.
 func (s *Service) commit(batch []*draft) error {
+	if err := s.Alarm(); err != nil {
+		for _, d := range batch {
+			d.answer <- answer{err: err}
+		}
+		return nil
+	}
 	answers := make([]answer, len(batch))
 	var receipts []ledger.Receipt // of the answers without an error
 	var next ledger.Checkpoint
@@ -137,6 +137,7 @@ func (s *Service) commit(batch []*draft) error {
 	}
 	if err != nil { // rolled back: nothing happened
 		s.log.Error("append", "entries", len(batch), "error", err)
+		err = s.raise(err)
 		if len(batch) > 1 { // one of them may have spoilt it for all: each alone
 			for _, d := range batch {
 				if err := s.commit([]*draft{d}); err != nil {
@@ -250,7 +251,7 @@ func (s *Service) insert(tx batchView, d *draft) (Recorded, error) {
 	known, err := tx.EntryByEvent(d.event.ID)
 	switch {
 	case err == nil:
-		return again(known, d)
+		return again(tx.Tx, known, d)
 	case !errors.Is(err, evidence.ErrNotFound):
 		return Recorded{}, broken(err)
 	}
@@ -295,16 +296,16 @@ func (s *Service) insert(tx batchView, d *draft) (Recorded, error) {
 
 // again answers a payload that was recorded before: the same receipt, if it is
 // the same to the byte. (The signature may differ: some algorithms are randomised.)
-func again(known database.Entry, d *draft) (Recorded, error) {
-	envelope, err := ledger.ParseEnvelope(known.Envelope)
+func again(tx *database.Tx, known database.Entry, d *draft) (Recorded, error) {
+	standing, err := intact(tx, tx.Hashes(), known)
 	if err != nil {
-		return Recorded{}, &brokenError{fmt.Errorf("entry %d: %w", known.Seq, err)}
+		return Recorded{}, &brokenError{err}
 	}
-	if sha256.Sum256(d.payload) != envelope.Payload {
+	if sha256.Sum256(d.payload) != standing[0].Payload {
 		return Recorded{}, fmt.Errorf("event %s: %w, with another payload", d.event.ID, evidence.ErrExists)
 	}
 	return Recorded{
-		Seq: known.Seq, CaseSeq: known.CaseSeq, Time: evidence.TimeOf(time.UnixMicro(int64(envelope.Time))),
+		Seq: known.Seq, CaseSeq: known.CaseSeq, Time: evidence.TimeOf(standing[0].Time.Std()),
 		Leaf: digest.SHA256(known.Leaf), Envelope: known.Envelope, Again: true,
 	}, nil
 }

@@ -25,6 +25,9 @@ func agreeErasure(tx *database.Tx, b evidence.PayloadErased) error {
 	if digest.SHA256(e.Leaf) != b.Leaf {
 		return &evidence.FieldError{Field: "body.leaf", Problem: fmt.Sprintf("is not that of entry %d", b.Entry)}
 	}
+	if _, err := intact(tx, tx.Hashes(), e); err != nil {
+		return err
+	}
 	event, err := evidence.Parse(e.Payload)
 	if err != nil {
 		return fmt.Errorf("entry %d: %w", b.Entry, err)
@@ -54,23 +57,6 @@ type Erased struct {
 	At        evidence.Time
 	Authority string
 	Reason    string
-}
-
-// erasedOf gives what was erased of a case, by entry.
-func erasedOf(tx *database.Tx, c evidence.CaseID) (map[int64]*Erased, error) {
-	list, err := tx.Erasures(c)
-	if err != nil {
-		return nil, err
-	}
-	all := make(map[int64]*Erased, len(list))
-	for _, e := range list {
-		by, err := tx.CaseEntries(ledger.CaseID(c), e.Changed, 1)
-		if err != nil || len(by) != 1 {
-			return nil, errors.Join(fmt.Errorf("entry %d of the case, an erasure, is missing", e.Changed), err)
-		}
-		all[e.Entry] = &Erased{Entry: by[0].Seq, By: e.By, At: e.At, Authority: e.Authority, Reason: e.Reason}
-	}
-	return all, nil
 }
 
 // erased are the entries of a ledger without their payloads, until the entry comes that

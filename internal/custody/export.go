@@ -58,7 +58,7 @@ func (s *Service) Export(ctx context.Context, c Caller, ref evidence.Name, o Exp
 		return without.contents(contents)
 	})
 	if err != nil {
-		return nil, err
+		return nil, s.raise(err)
 	}
 	ids := make([]evidence.CopyID, 0, len(contents))
 	for _, p := range contents {
@@ -164,7 +164,7 @@ const exportAhead = 128
 
 // entriesOf gives the entries of chains by rising seq, with their receipts under
 // one checkpoint, of a tree of that size. Each page is read in a view of its own: entries
-// do not change.
+// do not change. One that has is an alarm.
 func (s *Service) entriesOf(ctx context.Context, signed []byte, size int64, chains ...chain) iter.Seq2[bundle.Entry, error] {
 	return ahead(ctx, exportAhead, func(ctx context.Context) iter.Seq2[bundle.Entry, error] {
 		return s.readEntries(ctx, signed, size, chains)
@@ -213,15 +213,21 @@ func (s *Service) fill(ctx context.Context, signed []byte, size int64, c *cursor
 	if len(c.page) > 0 || c.at >= c.until {
 		return nil
 	}
-	return s.db.View(ctx, func(tx *database.Tx) error {
+	return s.raise(s.db.View(ctx, func(tx *database.Tx) error {
 		entries, err := tx.CaseEntries(ledger.CaseID(c.of), c.at, int(min(exportPage, c.until-c.at)))
 		if err != nil {
 			return err
 		}
 		if len(entries) == 0 {
-			return fmt.Errorf("chain of case %s: entry %d is missing", c.of, c.at)
+			return missing(ledger.CaseID(c.of), c.at)
 		}
 		hashes := memo(tx.Hashes())
+		if _, err := intact(tx, hashes, entries...); err != nil {
+			return err
+		}
+		if err := unbroken(ledger.CaseID(c.of), c.at, entries); err != nil {
+			return err
+		}
 		for _, e := range entries {
 			path, err := ledger.ProveInclusion(size, e.Seq, hashes)
 			if err != nil {
@@ -234,7 +240,7 @@ func (s *Service) fill(ctx context.Context, signed []byte, size int64, c *cursor
 		}
 		c.at = entries[len(entries)-1].CaseSeq + 1
 		return nil
-	})
+	}))
 }
 
 // bundled gives the objects a bundle holds: lists and logs of every copy, and the

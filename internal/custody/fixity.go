@@ -128,6 +128,9 @@ func (s *Service) StartCheck(ctx context.Context, c Caller, p evidence.Path) (uu
 	if err := c.allow(identity.CopyVerify); err != nil {
 		return uuid.UUID{}, s.deny(ctx, c, copied.CopyID, evidence.Verify, err)
 	}
+	if err := s.Alarm(); err != nil { // its verdict could not be recorded
+		return uuid.UUID{}, err
+	}
 	k, err := s.startCheck(&c, p, copied)
 	if err != nil {
 		return uuid.UUID{}, err

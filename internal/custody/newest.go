@@ -62,13 +62,17 @@ func (e *ConflictError) Error() string {
 // Unwrap returns ErrRollback and Err.
 func (e *ConflictError) Unwrap() []error { return []error{ErrRollback, e.Err} }
 
+// AlarmAdvice says to the operator what to do about an alarm.
+const AlarmAdvice = "run custodyd audit on a copy (custodyd backup); then restore the newest backup, or run " +
+	"custodyd rebuild --from-store on an empty directory with the keys of this one"
+
 // alarm stops all writing, for good, and keeps reading: something that was found does
 // not agree with what was signed. What is asked for from now on, and would have to be
 // an entry, is an ErrStopped. The first cause stands.
 func (s *Service) alarm(cause error) {
 	err := fmt.Errorf("%w: %w", ErrStopped, cause)
 	if s.alarmed.CompareAndSwap(nil, &err) {
-		s.log.Error("ALARM: nothing more is written, reading goes on", "cause", cause)
+		s.log.Error("ALARM: nothing more is written, reading goes on", "cause", cause, "next", AlarmAdvice)
 		close(s.alarming)
 	}
 }

@@ -34,8 +34,8 @@ const (
 // storeName is how conflicts name whoever holds the segments.
 const storeName = "the object store"
 
-// errUnpublished: too much is not in the store yet. It is an ErrUnavailable.
-var errUnpublished = fmt.Errorf("%w: too many entries are not in the object store yet", ErrUnavailable)
+// ErrUnpublished: too much is not in the store yet. It is an ErrUnavailable.
+var ErrUnpublished = fmt.Errorf("%w: too many entries are not in the object store yet", ErrUnavailable)
 
 // The roles of a segment's objects, in what is noted of them.
 const (
@@ -110,7 +110,7 @@ func (p *publisher) noted(size int64) {
 // room refuses an entry when too many before it are not in the store.
 func (s *Service) room(head int64) error {
 	if size, _ := s.publisher.published(); head-size >= s.cfg.MaxUnpublished {
-		return fmt.Errorf("%w: %d of them, at most %d may wait; it goes on by itself when the store takes them", errUnpublished, head-size, s.cfg.MaxUnpublished)
+		return fmt.Errorf("%w: %d of them, at most %d may wait; it goes on by itself when the store takes them", ErrUnpublished, head-size, s.cfg.MaxUnpublished)
 	}
 	return nil
 }
@@ -150,6 +150,9 @@ func (s *Service) publishLoop() {
 			due = time.After(retryAfter(try))
 			try++
 		default:
+			if try > 0 {
+				s.log.Info("the store takes the ledger again", "tries", try+1, "entries", head.Size)
+			}
 			due, try = nil, 0
 		}
 	}

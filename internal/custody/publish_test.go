@@ -112,6 +112,7 @@ func TestUnpublished(t *testing.T) {
 		}
 	}
 	wantErr(t, err, custody.ErrUnavailable)
+	wantErr(t, err, custody.ErrUnpublished)
 	if stats := l.Stats(); taken != custody.MinUnpublished || stats.Unpublished != custody.MinUnpublished || !strings.Contains(err.Error(), "object store") {
 		t.Errorf("%d were taken, %+v, %v", taken, stats, err)
 	}
@@ -125,6 +126,7 @@ func TestUnpublished(t *testing.T) {
 	}
 	l.store.setFail(nil)
 	l.published()
+	l.eventually("the log says that it goes on", func() bool { return strings.Contains(l.logged.String(), "takes the ledger again") })
 	if l.Stats().PublishFailures == 0 {
 		t.Error("no failure was counted")
 	}

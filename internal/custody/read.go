@@ -2,8 +2,8 @@ package custody
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"time"
 
 	"github.com/custodyd/custodyd/internal/database"
 	"github.com/custodyd/custodyd/internal/digest"
@@ -222,16 +222,12 @@ func (s *Service) History(ctx context.Context, c Caller, p evidence.Path, after 
 	if limit <= 0 || limit > maxHistory {
 		limit = maxHistory
 	}
-	return look(ctx, s, c, identity.HistoryRead, nil, func(tx *database.Tx) ([]HistoryEntry, error) {
+	found, err := look(ctx, s, c, identity.HistoryRead, nil, func(tx *database.Tx) ([]HistoryEntry, error) {
 		holder, err := caseOf(tx, p.Case)
 		if err != nil {
 			return nil, err
 		}
 		concerns, err := s.concerns(tx, holder, p)
-		if err != nil {
-			return nil, err
-		}
-		erased, err := erasedOf(tx, holder.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -241,7 +237,14 @@ func (s *Service) History(ctx context.Context, c Caller, p evidence.Path, after 
 			if err != nil || len(entries) == 0 {
 				return found, err
 			}
-			for _, e := range entries {
+			standing, err := intact(tx, tx.Hashes(), entries...)
+			if err == nil {
+				err = unbroken(ledger.CaseID(holder.ID), from, entries)
+			}
+			if err != nil {
+				return nil, err
+			}
+			for i, e := range entries {
 				from = e.CaseSeq + 1
 				event, err := evidence.Parse(e.Payload)
 				if err != nil {
@@ -254,19 +257,16 @@ func (s *Service) History(ctx context.Context, c Caller, p evidence.Path, after 
 					continue
 				}
 				size += len(e.Envelope) + len(e.Payload) + len(e.Signature)
-				envelope, err := ledger.ParseEnvelope(e.Envelope)
-				if err != nil {
-					return nil, fmt.Errorf("entry %d: %w", e.Seq, err)
-				}
 				found = append(found, HistoryEntry{
-					Seq: e.Seq, CaseSeq: e.CaseSeq, Time: evidence.TimeOf(time.UnixMicro(int64(envelope.Time))),
+					Seq: e.Seq, CaseSeq: e.CaseSeq, Time: evidence.TimeOf(standing[i].Time.Std()),
 					Leaf: digest.SHA256(e.Leaf), Envelope: e.Envelope, Payload: e.Payload, Signature: e.Signature,
-					Erased: erased[e.Seq],
+					Erased: standing[i].erased,
 				})
 			}
 		}
 		return found, nil
 	})
+	return found, s.raise(err)
 }
 
 // concerns gives the test for what belongs to a path.
@@ -309,7 +309,7 @@ func (s *Service) Consistency(ctx context.Context, from, to int64) ([]ledger.Has
 		proof, err = ledger.ProveConsistency(to, from, tx.Hashes())
 		return err
 	})
-	return proof, err
+	return proof, s.raise(err)
 }
 
 // Proof gives the receipt of any entry, under the newest checkpoint.
@@ -324,7 +324,7 @@ func (s *Service) Proof(ctx context.Context, c Caller, seq int64) (ledger.Receip
 		receipt, err = s.proveIn(tx, seq)
 		return err
 	})
-	return receipt, err
+	return receipt, s.raise(err)
 }
 
 // proveIn makes the receipt of an entry under the newest signed checkpoint.
@@ -333,24 +333,22 @@ func (s *Service) proveIn(tx *database.Tx, seq int64) (ledger.Receipt, error) {
 	if newest.Size == 0 {
 		return ledger.Receipt{}, fmt.Errorf("%w: nothing is signed yet", ErrUnavailable)
 	}
-	return receiptUnder(tx.Hashes(), tx, newest.note, s.cfg.Ledger.Key(), seq)
-}
-
-func receiptUnder(hashes ledger.HashReader, tx *database.Tx, signed []byte, key ledger.VerifierKey, seq int64) (ledger.Receipt, error) {
-	checkpoint, err := ledger.OpenCheckpoint(signed, key)
-	if err != nil {
-		return ledger.Receipt{}, err
-	}
-	if seq < 0 || seq >= checkpoint.Size {
+	if seq < 0 || seq >= newest.Size {
 		return ledger.Receipt{}, fmt.Errorf("entry %d: %w", seq, evidence.ErrNotFound)
 	}
 	e, err := tx.EntryAt(seq)
+	if errors.Is(err, database.ErrNotFound) {
+		return ledger.Receipt{}, entryError(seq, errors.New("there is none"))
+	}
 	if err != nil {
 		return ledger.Receipt{}, fmt.Errorf("entry %d: %w", seq, err)
 	}
-	path, err := ledger.ProveInclusion(checkpoint.Size, seq, hashes)
+	if _, err := intact(tx, tx.Hashes(), e); err != nil {
+		return ledger.Receipt{}, err
+	}
+	path, err := ledger.ProveInclusion(newest.Size, seq, tx.Hashes())
 	if err != nil {
 		return ledger.Receipt{}, err
 	}
-	return ledger.Receipt{Index: seq, Envelope: e.Envelope, Proof: path, Checkpoint: signed}, nil
+	return ledger.Receipt{Index: seq, Envelope: e.Envelope, Proof: path, Checkpoint: newest.note}, nil
 }

@@ -206,7 +206,7 @@ func TestReread(t *testing.T) {
 		"gone":             {"DELETE FROM entries WHERE seq = NEW.seq", "is not there"},
 		"one before it":    {"DELETE FROM entries WHERE seq = NEW.seq - 1", "is not the one that was written"},
 		"one beside it":    {"INSERT INTO entries SELECT seq + 1, case_id, case_seq + 1, zeroblob(16), leaf, envelope, payload, signature FROM entries WHERE seq = NEW.seq", "entry 14: seq"},
-		"hash of the tree": {"UPDATE hashes SET hash = zeroblob(32)", "lead to the root"},
+		"hash of the tree": {"UPDATE hashes SET hash = zeroblob(32) WHERE idx > 0", "lead to the root"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)

@@ -49,7 +49,7 @@ func cosignedBy(ctx context.Context, db *database.DB, key ledger.VerifierKey, no
 func (s *Service) Tile(ctx context.Context, t ledger.Tile) ([]byte, error) {
 	content, err := readTile(ctx, s.db, s.newest.size(), t)
 	if err != nil {
-		return nil, fmt.Errorf("tile: %w", err)
+		return nil, fmt.Errorf("tile: %w", s.raise(err))
 	}
 	return content, nil
 }
@@ -91,7 +91,7 @@ func readBundle(tx *database.Tx, t ledger.Tile) ([]byte, error) {
 	var content []byte
 	for i, envelope := range envelopes {
 		if ledger.LeafHash(envelope) != want[i] {
-			return nil, fmt.Errorf("%w: entry %d is not the one in the tree", database.ErrDamaged, t.Index*ledger.TileWidth+int64(i))
+			return nil, entryError(t.Index*ledger.TileWidth+int64(i), errors.New("the tree has another"))
 		}
 		if content, err = ledger.AppendToBundle(content, envelope); err != nil {
 			return nil, err

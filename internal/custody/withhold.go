@@ -57,11 +57,11 @@ func (w *withholding) entry(tx *database.Tx, of evidence.CaseID, seq int64) erro
 	if err != nil {
 		return err
 	}
-	envelope, err := ledger.ParseEnvelope(e.Envelope)
+	standing, err := intact(tx, tx.Hashes(), e)
 	if err != nil {
-		return fmt.Errorf("entry %d: %w", seq, err)
+		return err
 	}
-	switch kind := evidence.EntryType(envelope.Type); {
+	switch kind := evidence.EntryType(standing[0].Type); {
 	case kind == evidence.KeysEntry:
 		return withheldError("names entry %d, which says who somebody is: export pseudonymously instead", seq)
 	case !evidence.CanWithhold(kind):

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -236,6 +237,9 @@ func (o operations) StartCheck(ctx context.Context, r StartCheckRequestObject) (
 
 func (o operations) GetCheck(ctx context.Context, r GetCheckRequestObject) (GetCheckResponseObject, error) {
 	status, err := o.custody.Check(ctx, caller(ctx), r.Check, seconds(r.Params.Wait))
+	if err == nil && errors.Is(status.Err, custody.ErrStopped) {
+		err = status.Err // no later check can be recorded either
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -26,32 +26,45 @@ func is(target error) func(error) bool {
 
 func as[T error](err error) bool { _, ok := errors.AsType[T](err); return ok }
 
-// problems is the one table from errors to codes; the first match wins. Those
-// that are quiet keep their words for the log: they speak of our insides.
+// whole tells the error as it is, words only these words of ours.
+func whole(err error) string { return err.Error() }
+
+func words(text string) func(error) string { return func(error) string { return text } }
+
+// falsified names the entry, and not what does not hold of it.
+func falsified(err error) string {
+	entry, _ := errors.AsType[*custody.EntryError](err)
+	return entry.Entry + " of the ledger is not the one that was recorded, and is shown to nobody: the service writes nothing more until its operator has looked"
+}
+
+// problems is the one table from errors to codes; the first match wins. Those without a
+// detail keep their words for the log: they speak of our insides.
 var problems = []struct {
-	is    func(error) bool
-	code  api.Code
-	quiet bool
+	is     func(error) bool
+	code   api.Code
+	detail func(error) string
 }{
-	{is(custody.ErrUnauthenticated), api.CodeUnauthenticated, false},
-	{is(custody.ErrStopped), api.CodeLedgerStopped, true},
-	{is(custody.ErrUnavailable), api.CodeUnavailable, true},
-	{is(custody.ErrBusy), api.CodeBusy, false},
-	{is(custody.ErrSignature), api.CodeSignature, false},
-	{is(evidence.ErrForbidden), api.CodeForbidden, false},
-	{is(evidence.ErrHeld), api.CodeLegalHold, false},
-	{as[*evidence.TransitionError], api.CodeTransition, false},
-	{as[*evidence.FieldError], api.CodeInvalid, false},
-	{is(evidence.ErrStale), api.CodeStale, false},
-	{is(evidence.ErrExists), api.CodeExists, false},
-	{is(evidence.ErrDigestsDiffer), api.CodeDigestsDiffer, false},
-	{is(evidence.ErrNotCanonical), api.CodeNotCanonical, false},
-	{is(evidence.ErrUnknownAction), api.CodeUnknownAction, false},
-	{is(evidence.ErrNotFound), api.CodeNotFound, false},
-	{as[*http.MaxBytesError], api.CodeTooLarge, false},
-	{is(os.ErrDeadlineExceeded), api.CodeTimeout, true},
-	{is(context.Canceled), api.CodeUnavailable, true}, // the client has gone, or we are going
-	{is(context.DeadlineExceeded), api.CodeUnavailable, true},
+	{is(custody.ErrUnauthenticated), api.CodeUnauthenticated, whole},
+	{as[*custody.EntryError], api.CodeLedgerStopped, falsified},
+	{is(custody.ErrStopped), api.CodeLedgerStopped, nil},
+	{is(custody.ErrUnpublished), api.CodeUnavailable, words("too many entries are not in the object store yet; it goes on by itself when the store takes them")},
+	{is(custody.ErrUnavailable), api.CodeUnavailable, nil},
+	{is(custody.ErrBusy), api.CodeBusy, whole},
+	{is(custody.ErrSignature), api.CodeSignature, whole},
+	{is(evidence.ErrForbidden), api.CodeForbidden, whole},
+	{is(evidence.ErrHeld), api.CodeLegalHold, whole},
+	{as[*evidence.TransitionError], api.CodeTransition, whole},
+	{as[*evidence.FieldError], api.CodeInvalid, whole},
+	{is(evidence.ErrStale), api.CodeStale, whole},
+	{is(evidence.ErrExists), api.CodeExists, whole},
+	{is(evidence.ErrDigestsDiffer), api.CodeDigestsDiffer, whole},
+	{is(evidence.ErrNotCanonical), api.CodeNotCanonical, whole},
+	{is(evidence.ErrUnknownAction), api.CodeUnknownAction, whole},
+	{is(evidence.ErrNotFound), api.CodeNotFound, whole},
+	{as[*http.MaxBytesError], api.CodeTooLarge, whole},
+	{is(os.ErrDeadlineExceeded), api.CodeTimeout, nil},
+	{is(context.Canceled), api.CodeUnavailable, nil}, // the client has gone, or we are going
+	{is(context.DeadlineExceeded), api.CodeUnavailable, nil},
 }
 
 // statuses gives the code for what echo itself refuses.
@@ -77,8 +90,8 @@ func problemOf(err error, requestID string) *api.Problem {
 		p := api.NewProblem(row.code, requestID, "")
 		if field, ok := errors.AsType[*evidence.FieldError](err); ok && row.code == api.CodeInvalid {
 			p.Field, p.Detail = field.Field, field.Problem
-		} else if !row.quiet {
-			p.Detail = err.Error()
+		} else if row.detail != nil {
+			p.Detail = row.detail(err)
 		}
 		return p
 	}

@@ -45,7 +45,7 @@ func (s *Server) streams(metrics http.Handler) (map[string]echo.HandlerFunc, err
 
 func (s *Server) ready(c echo.Context) error {
 	if alarm := s.custody.Alarm(); alarm != nil { // the operator should not have to look for the cause
-		return api.NewProblem(api.CodeLedgerStopped, "", alarm.Error())
+		return api.NewProblem(api.CodeLedgerStopped, "", alarm.Error()+"; "+custody.AlarmAdvice)
 	}
 	if err := s.custody.Ready(c.Request().Context()); err != nil {
 		return err
