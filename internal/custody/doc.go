@@ -120,6 +120,11 @@
 // the ledger goes on. What was changed and
 // put back between two passes is not found, and is not there.
 //
+// Who meets an edited entry first does not wait for that. For a history, a receipt, an
+// export or the public log each entry is held against its envelope, and that against the
+// tree, and what is left of an erased one against its erasure. One that does not hold is
+// the same alarm, and the reader is told which it is ([EntryError]) and gets nothing of it.
+//
 // # Witnesses
 //
 // One loop has the outside witnesses cosign the newest checkpoint whose entries all lie in

@@ -175,6 +175,22 @@ func TestReadersMeet(t *testing.T) {
 	}
 }
 
+// TestCheckAtAlarm: nothing is read back whose verdict cannot be recorded.
+func TestCheckAtAlarm(t *testing.T) {
+	v := newVictim(t)
+	v.seal([]byte("a small image"))
+	v.published()
+	v.insider(v.set("payload = x'%x'", v.falsified()))
+	_, err := readers["history"](v)
+	wantErr(t, err, custody.ErrStopped)
+	read := v.Stats().ReadBack
+	_, err = v.StartCheck(t.Context(), v.people["legal1"], at("M1"))
+	wantErr(t, err, custody.ErrStopped)
+	if v.Stats().ReadBack != read {
+		t.Error("the copy was read")
+	}
+}
+
 // stopped demands that nothing more is written and the rest is read.
 func (v *victim) stopped() {
 	v.t.Helper()

@@ -62,9 +62,10 @@ func (e *ConflictError) Error() string {
 // Unwrap returns ErrRollback and Err.
 func (e *ConflictError) Unwrap() []error { return []error{ErrRollback, e.Err} }
 
-// AlarmAdvice says to the operator what to do about an alarm.
-const AlarmAdvice = "run custodyd audit on a copy (custodyd backup); then restore the newest backup, or run " +
-	"custodyd rebuild --from-store on an empty directory with the keys of this one"
+// AlarmAdvice says to the operator what to do about an alarm. The audit needs the keys
+// and the files to itself, and a backup that is behind the signer is not served.
+const AlarmAdvice = "stop the service and run custodyd audit on a copy of its data directory; then go on with " +
+	"custodyd rebuild --from-store in an empty directory with this one's keys, or with a backup that holds all that was signed"
 
 // alarm stops all writing, for good, and keeps reading: something that was found does
 // not agree with what was signed. What is asked for from now on, and would have to be

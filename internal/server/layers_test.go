@@ -139,6 +139,23 @@ func TestSentinels(t *testing.T) {
 	}
 }
 
+// TestDetails: what is told of an alarm and of a store that takes nothing is ours, and
+// says who does what next.
+func TestDetails(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{&custody.EntryError{Entry: "entry 5", Err: errors.New("secret")}, "entry 5 of the ledger is not the one that was recorded, and is shown to nobody"},
+		{fmt.Errorf("secret: %w: 9 of them", custody.ErrUnpublished), "it goes on by itself when the store takes them"},
+		{fmt.Errorf("%w: secret", custody.ErrStopped), ""},
+	} {
+		if p := problemOf(fmt.Errorf("%w: %w", custody.ErrUnavailable, tt.err), "r"); !strings.Contains(p.Detail, tt.want) || strings.Contains(p.Detail, "secret") || (tt.want == "") != (p.Detail == "") {
+			t.Errorf("%v: tells %q, want %q", tt.err, p.Detail, tt.want)
+		}
+	}
+}
+
 func TestRequestID(t *testing.T) {
 	_, srv := bare(t, func(c echo.Context) error { return evidence.ErrNotFound })
 	for _, tt := range []struct {
