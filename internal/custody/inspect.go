@@ -175,9 +175,9 @@ func signerConflict(tx *database.Tx, signer CheckpointSigner, fault error) error
 	if err != nil {
 		fault = errors.Join(fault, err)
 	}
-	return &ConflictError{Who: "the signer", Ours: ours, Theirs: theirs, Err: fmt.Errorf("%w\n"+
+	return &ConflictError{Who: "the signer", Ours: ours, Theirs: theirs, Err: fmt.Errorf("%w: %w\n"+
 		"the database was rolled back, restored from an old backup, or rewritten: leave everything as it is, and restore the newest one; "+
-		"or run custodyd rebuild --from-store on an empty directory with this one's keys", fault)}
+		"or run custodyd rebuild --from-store on an empty directory with this one's keys", ErrRollback, fault)}
 }
 
 // noteForgotten tells of a signer that knows less than it signed for this database: its
