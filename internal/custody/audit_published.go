@@ -87,8 +87,11 @@ func (a *audit) explainPublished(ctx context.Context, o objectstore.Object, err 
 		return CodeObjectUnreadable, err.Error()
 	}
 	if !isSegment {
-		if err := comparePayloads(ctx, a.cfg.Database, data, first); err != nil {
+		switch err := comparePayloads(ctx, a.cfg.Database, data, first); {
+		case errors.Is(err, errForeign):
 			return CodeSegmentForeign, err.Error()
+		case err != nil:
+			return CodeDatabaseDamaged, err.Error()
 		}
 		if a.publication.starts[first] {
 			a.note("object %s was left behind: the service was interrupted before it put the segment", o.Key)

@@ -294,7 +294,7 @@ func (s *Service) putPayloads(ctx context.Context, segment *ledger.Segment, payl
 		return evidence.Object{}, err
 	}
 	if first := ledger.PayloadsKey(segment.From, 1); o.Key != first {
-		if err := s.checkLeft(ctx, first, segment.From); err != nil {
+		if err := s.checkLeft(ctx, first, segment.From); errors.Is(err, errForeign) || errors.Is(err, objectstore.ErrForeign) {
 			s.publisher.foreign.Add(1)
 			s.log.Error("somebody else's object lies where the next payloads of the ledger go: who can write to the store?", "object", first, "error", err)
 		}
@@ -305,11 +305,14 @@ func (s *Service) putPayloads(ctx context.Context, segment *ledger.Segment, payl
 }
 
 // checkLeft demands that an object is what an interruption left of this ledger's payloads
-// from an entry on.
+// from an entry on; if it is not, the error is errForeign or objectstore.ErrForeign.
 func (s *Service) checkLeft(ctx context.Context, key string, from int64) error {
 	o, err := s.objects.Stat(ctx, key, "")
 	if err != nil {
 		return err
+	}
+	if o.Size > ledger.MaxSegmentSize {
+		return fmt.Errorf("%w: it has %d bytes", errForeign, o.Size)
 	}
 	data, err := s.readWhole(ctx, o)
 	if err != nil {
@@ -319,7 +322,7 @@ func (s *Service) checkLeft(ctx context.Context, key string, from int64) error {
 }
 
 // comparePayloads demands that bytes are payloads of the database's entries from a number
-// on. The error is errForeign.
+// on; if they are not, the error is errForeign.
 func comparePayloads(ctx context.Context, db *database.DB, data []byte, from int64) error {
 	first, payloads, err := ledger.ParsePayloads(data)
 	if err != nil || first != from {
@@ -340,7 +343,7 @@ func comparePayloads(ctx context.Context, db *database.DB, data []byte, from int
 }
 
 // samePayloads demands that payloads are those of entries. One that was erased since may
-// be there. The error is errForeign.
+// be there. If they are others, the error is errForeign.
 func samePayloads(payloads [][]byte, run []database.Entry) error {
 	for i, payload := range payloads {
 		envelope, err := ledger.ParseEnvelope(run[i].Envelope)
